@@ -1,0 +1,1 @@
+"""Spark jobs over the master dataset: ingestion, security runs, models, analyses."""

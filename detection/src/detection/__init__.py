@@ -1,0 +1,1 @@
+"""Pure detection: baselines, scorer, rules and the 28 features, over columns."""

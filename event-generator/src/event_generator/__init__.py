@@ -1,0 +1,1 @@
+"""Security and transaction generators, and the historical seeder."""

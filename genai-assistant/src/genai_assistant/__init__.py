@@ -1,0 +1,1 @@
+"""Answers questions in plain language with evidence that is checked."""

@@ -1,0 +1,1 @@
+"""Runs the whole system as ordinary processes: jars, broker, services, demo."""

@@ -1,0 +1,1 @@
+"""Merged answers from batch and realtime views over DuckDB, REST and dashboard."""

@@ -1,0 +1,1 @@
+"""Kafka consumer that scores events within milliseconds into a local store."""
