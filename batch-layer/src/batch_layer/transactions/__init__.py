@@ -1,0 +1,1 @@
+"""Transactions: streams, batches, analyses and the control API over them."""

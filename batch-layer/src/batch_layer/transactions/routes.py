@@ -1,0 +1,5 @@
+"""The control API of the transactions side."""
+
+from fastapi import APIRouter
+
+router = APIRouter(tags=["transactions"])
