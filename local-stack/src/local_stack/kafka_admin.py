@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from local_stack.errors import BrokerError
 
@@ -14,15 +16,14 @@ _REQUEST_TIMEOUT_SECONDS = 30
 
 def admin_client(bootstrap_servers: str) -> AdminClient:
     """Return a client that keeps its connection errors to itself; callers report them."""
-    return AdminClient(
-        {
-            "bootstrap.servers": bootstrap_servers,
-            "log_level": 0,
-            "error_cb": lambda _error: None,
-            "socket.connection.setup.timeout.ms": 5000,
-            "reconnect.backoff.max.ms": 500,
-        }
-    )
+    options: dict[str, Any] = {
+        "bootstrap.servers": bootstrap_servers,
+        "log_level": 0,
+        "error_cb": lambda _error: None,
+        "socket.connection.setup.timeout.ms": 5000,
+        "reconnect.backoff.max.ms": 500,
+    }
+    return AdminClient(options)
 
 
 def wait_until_serving(

@@ -44,7 +44,9 @@ def owner_of(port: int) -> str | None:
     except psutil.AccessDenied:
         return None  # macOS shows other processes' sockets to root only
     for connection in connections:
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+        if connection.status != psutil.CONN_LISTEN or not connection.laddr:
+            continue
+        if connection.laddr.port == port:
             return _describe(connection.pid)
     return None
 

@@ -1,0 +1,199 @@
+"""Command line of the local stack; ``make`` calls it."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from pydantic import ValidationError
+from rich.console import Console
+
+from local_stack import broker
+from local_stack.environment import service_environment
+from local_stack.errors import ServiceError, StackError
+from local_stack.java import find_java
+from local_stack.layout import Layout, repository_root
+from local_stack.procfile import read_procfile
+from local_stack.services import services_of
+from local_stack.settings import Settings
+from local_stack.setup import set_up
+from local_stack.stack import Stack
+from local_stack.status import print_logs, status_table, total_memory_bytes
+from local_stack.supervisor import VERBS, Supervisor
+from local_stack.topics import create_topics
+
+Command = Callable[[argparse.Namespace, Settings, Console], None]
+
+
+def build_stack(settings: Settings) -> Stack:
+    """Put together the stack that the settings describe.
+
+    Raises:
+        JavaError: there is no Java to run the broker and Spark with.
+    """
+    java = find_java(settings.tools_dir)
+    return Stack(
+        layout=Layout(settings.dir.resolve()),
+        services=services_of(settings),
+        supervisor_command=[sys.executable, "-m", "local_stack", "supervise"],
+        env=service_environment(settings, java, repository_root() / ".env"),
+        host=settings.host,
+        ready_timeout_seconds=settings.ready_timeout_seconds,
+        stop_timeout_seconds=settings.stop_timeout_seconds,
+    )
+
+
+def run_setup(_: argparse.Namespace, settings: Settings, console: Console) -> None:
+    """Fetch Java if needed, the jars, and prepare the broker."""
+    set_up(settings, repository_root(), console)
+
+
+def run_up(_: argparse.Namespace, settings: Settings, console: Console) -> None:
+    """Start every service and wait until each is ready."""
+    stack = build_stack(settings)
+    stack.up(console, lambda: create_topics(settings.bootstrap_servers, console))
+    base = f"http://{settings.host}"
+    console.print(
+        f"everything is ready:\n"
+        f"  dashboard  {base}:{settings.serving_port}/\n"
+        f"  API        {base}:{settings.serving_port}/docs\n"
+        f"  batch      {base}:{settings.batch_port}/docs\n"
+        f"  assistant  {base}:{settings.assistant_port}/docs\n"
+        f"next: `make demo`, `make status`, `make logs`, `make down`",
+        highlight=False,
+    )
+
+
+def run_down(_: argparse.Namespace, settings: Settings, console: Console) -> None:
+    """Stop every service."""
+    was_running = build_stack(settings).down()
+    console.print("stopped" if was_running else "the stack was not running")
+
+
+def run_status(_: argparse.Namespace, settings: Settings, console: Console) -> None:
+    """Print each service's state."""
+    stack = build_stack(settings)
+    console.print(status_table(stack))
+    console.print(f"memory in all: {total_memory_bytes(stack) / 2**20:.0f} MiB", highlight=False)
+
+
+def run_logs(arguments: argparse.Namespace, settings: Settings, console: Console) -> None:
+    """Print the end of the logs."""
+    stack = build_stack(settings)
+    known = [*(service.name for service in stack.services), "supervisor"]
+    names = [arguments.service] if arguments.service else known
+    if unknown := set(names) - set(known):
+        raise ServiceError(f"no service {unknown.pop()!r}; there are {', '.join(known)}")
+    print_logs(stack, names, arguments.lines, arguments.follow, console)
+
+
+def run_verb(arguments: argparse.Namespace, settings: Settings, console: Console) -> None:
+    """Start, stop or restart one service."""
+    stack = build_stack(settings)
+    stack.ask(arguments.command, arguments.service)
+    if arguments.command != "stop":
+        named = [service for service in stack.services if service.name == arguments.service]
+        stack.wait_until_ready(named, console)
+
+
+def run_kill(arguments: argparse.Namespace, settings: Settings, console: Console) -> None:
+    """End one service with kill -9."""
+    process = build_stack(settings).kill(arguments.service)
+    console.print(f"killed {arguments.service} (pid {process.pid}); it is started again")
+
+
+def run_topics(_: argparse.Namespace, settings: Settings, console: Console) -> None:
+    """Create the topics that do not exist yet."""
+    create_topics(settings.bootstrap_servers, console)
+
+
+def run_broker(_: argparse.Namespace, settings: Settings, console: Console) -> None:
+    """Become the broker (this process turns into its Java)."""
+    spec = broker.BrokerSpec(
+        data_dir=settings.dir.resolve() / "kafka",
+        tools_dir=settings.tools_dir.resolve(),
+        java=find_java(settings.tools_dir),
+        port=settings.kafka_port,
+        controller_port=settings.kafka_controller_port,
+        host=settings.host,
+        heap_mib=settings.kafka_heap_mib,
+    )
+    broker.prepare(spec)
+    console.print(f"broker on {spec.bootstrap_servers}, data in {spec.data_dir}")
+    command = broker.start_command(spec)
+    os.execv(command[0], command)  # noqa: S606 - signals must reach the broker itself
+
+
+def run_supervise(_: argparse.Namespace, settings: Settings, console: Console) -> None:
+    """Keep the services running (started by ``up``, detached)."""
+    commands = read_procfile(repository_root() / "Procfile")
+    supervisor = Supervisor(
+        commands, os.environ, Layout(settings.dir.resolve()), settings.stop_timeout_seconds
+    )
+    console.print(f"supervising {', '.join(commands)}")
+    supervisor.run(start=[])
+
+
+def run_java_home(_: argparse.Namespace, settings: Settings, console: Console) -> None:
+    """Print the JAVA_HOME that the services run with."""
+    console.print(str(find_java(settings.tools_dir).home), highlight=False, soft_wrap=True)
+
+
+def run_demo(_: argparse.Namespace, settings: Settings, console: Console) -> None:
+    """Follow 50,000 events from the generator to a cited answer."""
+    from local_stack.demo import run  # only this verb needs the generator
+
+    run(settings, console)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    root = argparse.ArgumentParser(prog="python -m local_stack", description=__doc__)
+    verbs = root.add_subparsers(dest="command", required=True)
+
+    def add(name: str, run: Command) -> argparse.ArgumentParser:
+        verb = verbs.add_parser(name, help=run.__doc__, description=run.__doc__)
+        verb.set_defaults(run=run)
+        return verb
+
+    add("setup", run_setup)
+    add("up", run_up)
+    add("down", run_down)
+    add("status", run_status)
+    logs = add("logs", run_logs)
+    logs.add_argument("service", nargs="?", help="only this one (default: all)")
+    logs.add_argument("--lines", type=int, default=50, help="how many of the last lines")
+    logs.add_argument("--follow", action="store_true", help="go on with what comes")
+    for name in VERBS:
+        add(name, run_verb).add_argument("service")
+    add("kill", run_kill).add_argument("service")
+    add("topics", run_topics)
+    add("demo", run_demo)
+    add("java-home", run_java_home)
+    add("broker", run_broker)
+    add("supervise", run_supervise)
+    return root
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; return the exit code."""
+    chosen = parser().parse_args(arguments)
+    console = Console(soft_wrap=True)
+    os.chdir(repository_root())  # relative paths in settings, and .env, mean the checkout's
+    try:
+        chosen.run(chosen, Settings(), console)
+    except StackError as error:
+        Console(stderr=True, soft_wrap=True).print(f"error: {error}", markup=False, highlight=False)
+        return 1
+    except ValidationError as error:
+        for fault in error.errors():
+            name = "STACK_" + "_".join(map(str, fault["loc"])).upper()
+            sys.stderr.write(f"error: {name}: {fault['msg']}, not {fault['input']!r}\n")
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
