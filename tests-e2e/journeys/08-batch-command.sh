@@ -1,0 +1,14 @@
+# A batch job over 100 events: under 120 s, with report and Parquet.
+# shellcheck shell=bash
+output=$(mktemp -d)
+started=$SECONDS
+eval "$("$PYTHON" -m local_stack environment 2>/dev/null)"
+BATCH_KAFKA_BOOTSTRAP_SERVERS=$BROKER "$PYTHON" -m batch_layer security-run --max-events 100 --output "$output/run" >"$output/log" 2>&1
+check "the command succeeds" 0 "$?"
+check "within 120 s" yes "$([ $((SECONDS - started)) -lt 120 ] && echo yes || echo "$((SECONDS - started)) s")"
+check "_SUCCESS is there" yes "$([ -f "$output/run/_SUCCESS" ] && echo yes || { tail -3 "$output/log"; ls "$output"; })"
+check "the report has its fields" "['anomalous_users', 'anomaly_rate', 'top_anomalies', 'total_users']" \
+    "$(json 'sorted(set(d) & {"total_users", "anomalous_users", "anomaly_rate", "top_anomalies"})' <"$output/run/anomaly_report.json")"
+check "100 events are in the Parquet" 100 \
+    "$("$PYTHON" -c 'import sys, duckdb; print(int(duckdb.sql(f"select sum(total_events) from read_parquet(\"{sys.argv[1]}/is_anomaly=*/*.parquet\")".replace(chr(34), chr(39))).fetchone()[0]))' "$output/run" 2>&1 | tail -1)"
+rm -rf "$output"

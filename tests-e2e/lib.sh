@@ -1,0 +1,66 @@
+# What the journeys share: where the services are, how to ask them, how to say what came.
+# shellcheck shell=bash
+
+: "${STACK_BATCH_PORT:=8080}" "${STACK_SERVING_PORT:=8081}" "${STACK_ASSISTANT_PORT:=8002}" "${STACK_SPEED_PORT:=9101}"
+: "${STACK_KAFKA_PORT:=9092}" "${STACK_DIR:=.stack}" "${STACK_TOOLS_DIR:=.tools}"
+export SPEED="http://127.0.0.1:$STACK_SPEED_PORT"
+export BATCH="http://127.0.0.1:$STACK_BATCH_PORT"
+export SERVING="http://127.0.0.1:$STACK_SERVING_PORT"
+export ASSISTANT="http://127.0.0.1:$STACK_ASSISTANT_PORT"
+export BROKER="127.0.0.1:$STACK_KAFKA_PORT"
+PYTHON="${PYTHON:-.venv/bin/python}"
+
+passed=0
+failed=0
+
+get() { curl -sS --max-time 60 "$@"; }
+status() { curl -sS --max-time 60 -o /dev/null -w '%{http_code}' "$@"; }
+post() { # URL JSON
+    curl -sS --max-time 120 -H 'content-type: application/json' -d "$2" "$1"
+}
+
+# json EXPRESSION: evaluate a Python expression over `d`, the JSON on standard input.
+json() {
+    "$PYTHON" -c 'import json, sys
+try:
+    d = json.load(sys.stdin)
+except ValueError as error:
+    print(f"not JSON: {error}")
+    raise SystemExit(0)
+try:
+    print(eval(sys.argv[1]))
+except Exception as error:
+    print(f"{type(error).__name__}: {error} in {json.dumps(d)[:300]}")' "$1"
+}
+
+# check NAME EXPECTED ACTUAL
+check() {
+    if [ "$2" = "$3" ]; then
+        passed=$((passed + 1))
+        printf '  ok      %s\n' "$1"
+    else
+        failed=$((failed + 1))
+        printf '  FAILED  %s\n          expected: %s\n          came:     %s\n' "$1" "$2" "$3"
+    fi
+}
+
+# eventually SECONDS NAME EXPECTED COMMAND...: poll until the command prints what is expected.
+eventually() {
+    local deadline=$((SECONDS + $1)) name=$2 expected=$3 came
+    shift 3
+    while [ "$SECONDS" -lt "$deadline" ]; do
+        came=$("$@" 2>/dev/null)
+        if [ "$came" = "$expected" ]; then
+            check "$name" "$expected" "$came"
+            return
+        fi
+        sleep 1 # between two looks at a running system
+    done
+    check "$name" "$expected" "${came:-nothing} (after waiting)"
+}
+
+consistency() { get "$SERVING/consistency" | json '(d["missing"], d["double"], d["complete"])'; }
+merged_count() { get "$SERVING/api/events/count" | json 'd["count"]'; }
+generate() { # COUNT SEED
+    "$PYTHON" -m event_generator security --broker "$BROKER" --count "$1" --seed "$2" --rate 0 >/dev/null
+}
