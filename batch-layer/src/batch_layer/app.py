@@ -1,0 +1,45 @@
+"""Application factory of the control API."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
+
+from batch_layer import control, errors
+from batch_layer.services import Services, SessionFactory
+from batch_layer.spark import spark_session
+from batch_layer.transactions import routes as transaction_routes
+
+if TYPE_CHECKING:
+    from batch_layer.settings import Settings
+
+
+def create_app(
+    settings: "Settings",
+    session_factory: SessionFactory = spark_session,
+    request_stop: Callable[[], None] = lambda: None,
+) -> FastAPI:
+    """Build the control API; Spark starts with it and stops with it.
+
+    Args:
+        settings: How the service is configured.
+        session_factory: Opens the Spark session; tests lend theirs.
+        request_stop: Ends the server that runs this application; ``POST /stop`` calls it.
+    """
+    services = Services(settings, session_factory)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        services.start()
+        yield
+        await run_in_threadpool(services.stop)
+
+    app = FastAPI(title="StreamGuard batch layer", lifespan=lifespan)
+    app.state.services = services
+    app.state.request_stop = request_stop
+    errors.install(app)
+    app.include_router(control.router)
+    app.include_router(transaction_routes.router)
+    return app
