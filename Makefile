@@ -1,0 +1,105 @@
+# `make` alone prints the verbs. Set-up is part of every verb that needs it and costs nothing
+# when it is current.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+BIN := .venv/bin
+STACK := $(BIN)/python -m local_stack
+SOURCES := $(wildcard */src)
+SETUP_STAMP := .tools/setup.stamp
+SETUP_INPUTS := requirements.lock pyproject.toml $(wildcard */pyproject.toml) \
+	$(wildcard local-stack/scripts/*) $(wildcard local-stack/src/local_stack/jars/*.lock)
+
+# Passed on to the benchmarks: QUICK=1 shortens them.
+export QUICK
+
+.PHONY: help
+help: ## Print the verbs
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
+
+## --- set-up
+
+.PHONY: setup
+setup: $(SETUP_STAMP) ## Install everything: packages, Java if there is none, jars (once)
+
+$(SETUP_STAMP): $(SETUP_INPUTS)
+	@PYTHON="$(PYTHON)" local-stack/scripts/setup.sh
+	@touch $@
+
+.PHONY: lock
+lock: $(SETUP_STAMP) ## Write requirements.lock anew from the pyproject files
+	@local-stack/scripts/lock.sh
+	@echo "requirements.lock is current"
+
+## --- code
+
+.PHONY: format
+format: $(SETUP_STAMP) ## Format the code and sort imports
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+.PHONY: check
+check: $(SETUP_STAMP) ## Check everything that can be checked without running the system
+	@BIN="$(BIN)" local-stack/scripts/check.sh $(SOURCES)
+
+.PHONY: test
+test: $(SETUP_STAMP) ## Run the tests (args="speed-layer -k replay" narrows them)
+	$(BIN)/pytest $(args)
+
+## --- the stack
+
+.PHONY: up
+up: $(SETUP_STAMP) ## Start everything; returns when every service is ready
+	@$(STACK) up
+
+.PHONY: down
+down: ## Stop everything
+	@if [[ -x $(BIN)/python ]]; then $(STACK) down; fi
+
+.PHONY: status
+status: $(SETUP_STAMP) ## Show each service: state, process, port, memory
+	@$(STACK) status
+
+.PHONY: logs
+logs: $(SETUP_STAMP) ## Show the last log lines (service=speed for one, follow=1 to go on)
+	@$(STACK) logs $(service) $(if $(follow),--follow)
+
+.PHONY: demo
+demo: $(SETUP_STAMP) ## From nothing to a cited answer: 50,000 events through every layer
+	@$(STACK) demo
+
+.PHONY: e2e
+e2e: $(SETUP_STAMP) ## Check the journeys of the running system
+	@tests-e2e/run.sh
+
+## --- figures (QUICK=1 for a short run)
+
+.PHONY: bench-speed
+bench-speed: $(SETUP_STAMP) ## Speed layer: events per second from a real broker
+	@$(BIN)/python benchmarks/bench_speed.py
+
+.PHONY: bench-latency
+bench-latency: $(SETUP_STAMP) ## Speed layer: from produced to queryable
+	@$(BIN)/python benchmarks/bench_latency.py
+
+.PHONY: bench-batch
+bench-batch: $(SETUP_STAMP) ## Batch layer: 1,000 events of a million, beside a bare Spark
+	@$(BIN)/python benchmarks/bench_batch.py
+
+.PHONY: bench-serving
+bench-serving: $(SETUP_STAMP) ## Serving layer: answers over a million merged events
+	@$(BIN)/python benchmarks/bench_serving.py
+
+.PHONY: bench-assistant
+bench-assistant: $(SETUP_STAMP) ## Assistant: answers without a model
+	@$(BIN)/python benchmarks/bench_assistant.py
+
+## --- tidying
+
+.PHONY: clean
+clean: down ## Stop the stack and delete its data and every cache (keeps .venv and jars)
+	rm -rf .stack .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.venv/*' -not -path './.tools/*' -prune -exec rm -rf {} +

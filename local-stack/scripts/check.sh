@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Everything that can be checked without running the system. All checks run, then the result.
+set -uo pipefail
+cd "$(dirname "$0")/../.."
+
+bin="${BIN:-.venv/bin}"
+failed=()
+
+run() { # $1: name; the rest: command
+  local name="$1" output
+  shift
+  if output="$("$@" 2>&1)"; then
+    echo "ok      $name"
+  else
+    echo "FAILED  $name: $*"
+    printf '%s\n' "$output" | sed 's/^/        /'
+    failed+=("$name")
+  fi
+}
+skip() { echo "skipped $1: $2"; }
+
+run lock local-stack/scripts/lock.sh --check
+run lint "$bin/ruff" check .
+run format "$bin/ruff" format --check .
+run types "$bin/mypy" "$@"
+run imports "$bin/lint-imports"
+run yaml "$bin/yamllint" --strict -c .yamllint.yaml .
+
+if [[ -f docker-compose.yml ]]; then
+  run compose-schema "$bin/check-jsonschema" --builtin-schema vendor.compose-spec docker-compose.yml
+  run compose-config "$bin/docker-compose" --env-file .env.example -f docker-compose.yml config --quiet
+fi
+mapfile -t dockerfiles < <(git ls-files '*Dockerfile*' ':!*.dockerignore')
+if ((${#dockerfiles[@]})); then run dockerfiles "$bin/hadolint" "${dockerfiles[@]}"; fi
+
+if command -v promtool >/dev/null; then
+  for config in monitoring/prometheus/prometheus*.yml; do
+    if [[ -f "$config" ]]; then run "$(basename "$config")" promtool check config "$config"; fi
+  done
+  mapfile -t rule_tests < <(git ls-files 'monitoring/**/tests/*.yml')
+  if ((${#rule_tests[@]})); then run alert-rules promtool test rules "${rule_tests[@]}"; fi
+else
+  skip prometheus-config "no promtool on this machine (Debian: apt-get install prometheus)"
+fi
+
+if ((${#failed[@]})); then
+  echo "failed: ${failed[*]}"
+  exit 1
+fi
+echo "all checks passed"
