@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from pydantic import ValidationError
 from rich.console import Console
@@ -124,9 +125,9 @@ def run_broker(_: argparse.Namespace, settings: Settings, console: Console) -> N
     os.execv(command[0], command)  # noqa: S606 - signals must reach the broker itself
 
 
-def run_supervise(_: argparse.Namespace, settings: Settings, console: Console) -> None:
+def run_supervise(arguments: argparse.Namespace, settings: Settings, console: Console) -> None:
     """Keep the services running (started by ``up``, detached)."""
-    commands = read_procfile(repository_root() / "Procfile")
+    commands = read_procfile(arguments.procfile)
     supervisor = Supervisor(
         commands, os.environ, Layout(settings.dir.resolve()), settings.stop_timeout_seconds
     )
@@ -171,7 +172,8 @@ def parser() -> argparse.ArgumentParser:
     add("demo", run_demo)
     add("java-home", run_java_home)
     add("broker", run_broker)
-    add("supervise", run_supervise)
+    supervise = add("supervise", run_supervise)
+    supervise.add_argument("--procfile", type=Path, default=repository_root() / "Procfile")
     return root
 
 

@@ -13,12 +13,15 @@ import shutil
 import ssl
 import stat
 import subprocess
+import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
+from cryptography.utils import CryptographyDeprecationWarning
 
 from local_stack.errors import JavaError
 
@@ -148,12 +151,12 @@ def _trust_store_bytes() -> bytes:
     if pem is None:
         raise JavaError("no certificate bundle found: set SSL_CERT_FILE to one")
     certificates = {}
-    for match in _PEM.finditer(pem):
-        try:
-            certificate = x509.load_pem_x509_certificate(match[0])
-        except ValueError:
-            continue  # a bundle may hold certificates newer parsers refuse; Java needs the others
-        certificates[match[0]] = certificate
+    with warnings.catch_warnings():
+        # Some old roots break newer rules; they are the machine's choice, not ours.
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        for match in _PEM.finditer(pem):
+            with suppress(ValueError):
+                certificates[match[0]] = x509.load_pem_x509_certificate(match[0])
     entries = [
         pkcs12.PKCS12Certificate(certificate, f"ca-{number}".encode())
         for number, certificate in enumerate(certificates.values())

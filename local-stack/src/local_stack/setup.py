@@ -60,7 +60,8 @@ def train_broker(tools_dir: Path, java: Java, console: Console) -> None:
         BrokerError: the broker does not start.
     """
     archive = broker.archive_file(tools_dir, java)
-    if archive.exists():
+    without = archive.with_suffix(".none")
+    if archive.exists() or without.exists():
         return
     console.print("preparing the broker's class archive (once, about 15 s)")
     archive.parent.mkdir(parents=True, exist_ok=True)
@@ -76,8 +77,10 @@ def train_broker(tools_dir: Path, java: Java, console: Console) -> None:
             controller_port=free_port(),
         )
         _train(spec, draft)
-        if draft.exists():  # a Java without class sharing writes none, and needs none
+        if draft.exists():
             draft.replace(archive)
+        else:
+            without.touch()  # the wheel's Java has no class sharing: do not try again each time
 
 
 def _train(spec: broker.BrokerSpec, draft: Path) -> None:
