@@ -59,7 +59,6 @@ def _security(options: argparse.Namespace, stop: StopSignal) -> int:
             )
         )
 
-    plans.check(options)
     sink = _sink(options.output, options.broker, options.topic, stop)
     return _generate(options, options.rate, sink, stream, stop)
 
@@ -86,7 +85,6 @@ def _transactions(options: argparse.Namespace, stop: StopSignal) -> int:
             )
         )
 
-    plans.check(options)
     broker = options.broker or env.kafka_bootstrap_servers
     sink = _sink(options.output, broker, options.topic or env.kafka_topic, stop)
     return _generate(options, rate, sink, stream, stop)
@@ -147,6 +145,7 @@ def _generate(
     stream: Callable[[plans.Plan], EventStream],
     stop: StopSignal,
 ) -> int:
+    plans.plan(options, rate)  # refuses bad flags before anything is opened
     labels = Labels(options.labels)
     labels.open()
     try:

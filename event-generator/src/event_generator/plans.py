@@ -30,24 +30,14 @@ class Plan:
         return self.span_ms is None or self.span_ms >= DAY_MS
 
 
-def check(options: argparse.Namespace) -> None:
-    """Refuse flags that contradict each other.
-
-    Raises:
-        ConfigurationError: If they do; the message names them.
-    """
-    if options.clock_span is not None and options.count is None:
-        raise ConfigurationError("--clock-span needs --count: how many events share the time?")
-    if options.labels is not None and str(options.labels) == options.output:
-        raise ConfigurationError("--labels and --output name the same file")
-
-
 def plan(options: argparse.Namespace, rate: float) -> Plan:
     """Fix the event times of a run that starts now.
 
     Raises:
-        ConfigurationError: If it would end later than events may be.
+        ConfigurationError: If flags contradict each other or the run would end later than event
+            times may be; the message names the flags.
     """
+    _check(options)
     limits = Limits.of(options.count, options.duration, rate)
     span_seconds = options.clock_span
     start_ms = options.start_time
@@ -64,3 +54,10 @@ def plan(options: argparse.Namespace, rate: float) -> Plan:
             f" ({MAX_TIMESTAMP_MS} ms); start earlier, or see --clock-span"
         )
     return Plan(clock, limits, span_ms)
+
+
+def _check(options: argparse.Namespace) -> None:
+    if options.clock_span is not None and options.count is None:
+        raise ConfigurationError("--clock-span needs --count: how many events share the time?")
+    if options.labels is not None and str(options.labels) == options.output:
+        raise ConfigurationError("--labels and --output name the same file")

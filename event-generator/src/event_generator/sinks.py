@@ -1,7 +1,9 @@
 """Where events go: a protocol, and the plain file."""
 
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -63,7 +65,7 @@ class FileSink:
             OutputError: If that is not possible.
         """
         if self._path == STANDARD_OUTPUT:
-            self._file = sys.stdout.buffer
+            self._file = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
             return
         try:
             self._file = Path(self._path).open("wb")  # noqa: SIM115 - closed in close()
@@ -78,20 +80,32 @@ class FileSink:
         """
         if self._file is None:
             raise OutputError(f"{self.name} is not open")
-        try:
+        with self._failing_closed(self._file):
             self._file.write(("\n".join(values) + "\n").encode("ascii"))
-        except OSError as error:
-            raise OutputError(f"--output {self.name}: {error.strerror}") from error
         self._written += len(values)
 
     def close(self) -> Delivery:
-        """Flush and close."""
-        if self._file is None:
-            return Delivery(0, 0)
-        try:
-            self._file.flush()
-            if self._path != STANDARD_OUTPUT:
-                self._file.close()
-        except OSError as error:
-            raise OutputError(f"--output {self.name}: {error.strerror}") from error
+        """Flush and close.
+
+        Raises:
+            OutputError: If the last events cannot be written.
+        """
+        if self._file is not None:
+            with self._failing_closed(self._file):
+                self._file.flush()
+            self._close(self._file)
         return Delivery(self._written, 0)
+
+    @contextmanager
+    def _failing_closed(self, file: BinaryIO) -> Iterator[None]:
+        """Close the file when a write fails: what it still buffers can never be written."""
+        try:
+            yield
+        except OSError as error:
+            with suppress(OSError):
+                self._close(file)
+            raise OutputError(f"--output {self._path}: {error.strerror}") from error
+
+    def _close(self, file: BinaryIO) -> None:
+        self._file = None
+        file.close()
