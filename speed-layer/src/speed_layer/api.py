@@ -1,0 +1,155 @@
+"""Interactive queries: what this process has stored, over HTTP."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from speed_layer import live_features
+from speed_layer.interactive import PrunedError, read_alerts, read_segments
+from speed_layer.metrics import Metrics
+from speed_layer.status import PartitionStatus, Status
+
+MAX_OFFSET = 2**63 - 1
+MAX_WAIT_MS = 10_000
+MAX_SEGMENT_BYTES = 64 * 1024 * 1024
+ARROW_STREAM = "application/vnd.apache.arrow.stream"
+
+Topic = Annotated[str, Query(max_length=249)]
+PartitionNumber = Annotated[int, Query(ge=0, lt=2**31)]
+Offset = Annotated[int, Query(ge=0, le=MAX_OFFSET)]
+
+
+def create_app(status: Status, metrics: Metrics) -> FastAPI:
+    """Build the application over what the consumer's thread publishes in ``status``."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        status.attach(asyncio.get_running_loop())
+        yield
+
+    app = FastAPI(title="StreamGuard speed layer", lifespan=lifespan)
+    app.state.status = status
+    app.state.metrics = metrics
+    app.add_exception_handler(PrunedError, _gone)
+    app.get("/positions")(positions)
+    app.get("/segments", response_class=Response)(segments)
+    app.get("/alerts", response_class=Response)(alerts)
+    app.get("/features/{user}")(features)
+    app.get("/health")(health)
+    app.get("/metrics", response_class=Response)(prometheus)
+    return app
+
+
+async def _gone(_: Request, error: Exception) -> Response:
+    if not isinstance(error, PrunedError):
+        raise error
+    return JSONResponse({"segments_from": error.segments_from}, status_code=410)
+
+
+def _status(request: Request) -> Status:
+    status: Status = request.app.state.status
+    return status
+
+
+def _owned(request: Request, topic: str, partition: int) -> PartitionStatus:
+    found = _status(request).partition((topic, partition))
+    if found is None:
+        raise HTTPException(404, f"{topic}[{partition}] is not owned by this process")
+    return found
+
+
+async def positions(request: Request) -> dict[str, Any]:
+    """Account for every offset of the partitions that this process owns."""
+    status = _status(request)
+    return {
+        "instance": status.instance,
+        "partitions": [
+            {
+                "topic": topic,
+                "partition": partition,
+                "first_offset": found.position.first_offset,
+                "segments_from": found.segments_from,
+                "next_offset": found.position.next_offset,
+                "high_watermark": found.high_watermark,
+                "rows": found.position.rows,
+                "dead_letters": found.position.dead_letters,
+                "duplicates": found.position.duplicates,
+                "skipped": found.position.skipped,
+                "lost": found.position.lost,
+            }
+            for (topic, partition), found in status.partitions().items()
+        ],
+    }
+
+
+async def segments(
+    request: Request,
+    topic: Topic,
+    partition: PartitionNumber,
+    from_offset: Offset,
+    wait_ms: Annotated[int, Query(ge=0, le=MAX_WAIT_MS)] = 0,
+    max_bytes: Annotated[int, Query(ge=1, le=MAX_SEGMENT_BYTES)] = 8 * 1024 * 1024,
+) -> Response:
+    """Stream committed micro-batches from an offset on; waits for the first if asked to."""
+    status, key = _status(request), (topic, partition)
+    if _owned(request, *key).position.next_offset <= from_offset and wait_ms:
+        await status.wait_beyond(key, from_offset, wait_ms / 1000)
+    found = _owned(request, *key)
+    if found.position.next_offset <= from_offset:
+        return Response(status_code=204)
+    stored = await run_in_threadpool(read_segments, found.path, from_offset, max_bytes)
+    if stored is None:
+        return Response(status_code=204)
+    headers = {
+        "X-First-Offset": str(from_offset),
+        "X-Next-Offset": str(stored.next_offset),
+        "X-Alerts": str(stored.alerts),
+    }
+    return Response(stored.stream, media_type=ARROW_STREAM, headers=headers)
+
+
+async def alerts(
+    request: Request,
+    topic: Topic,
+    partition: PartitionNumber,
+    from_offset: Offset = 0,
+    to_offset: Offset = MAX_OFFSET,
+) -> Response:
+    """List alerts by the offset of the event that raised them."""
+    found = _owned(request, topic, partition)
+    rows = await run_in_threadpool(read_alerts, found.path, from_offset, to_offset)
+    listed = [
+        {"topic": topic, "partition": partition, "offset": offset, **json.loads(body)}
+        for offset, body in rows
+    ]
+    return JSONResponse({"alerts": listed})
+
+
+async def features(request: Request, user: str) -> dict[str, Any]:
+    """Return a user's features as of the newest event processed."""
+    found = await run_in_threadpool(live_features.features_of, _status(request).owned(), user)
+    if found is None:
+        raise HTTPException(404, f"no event of user {user!r} was processed by this process")
+    return found
+
+
+async def health(request: Request) -> Response:
+    """Say whether every assigned partition is open and moving."""
+    problem = _status(request).problem()
+    if problem is None:
+        return JSONResponse({"status": "healthy"})
+    kind, reason, since = problem
+    return JSONResponse({"status": kind, "reason": reason, "since": since}, status_code=503)
+
+
+async def prometheus(request: Request) -> Response:
+    """Return all metrics in Prometheus' text format."""
+    metrics: Metrics = request.app.state.metrics
+    return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
