@@ -1,0 +1,108 @@
+"""Alert rules and dashboards against what the services declare."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+MONITORING = Path(__file__).parents[1]
+DOCS = MONITORING.parent / "docs"
+ALERTS = MONITORING / "prometheus" / "alerts.yml"
+DASHBOARDS = sorted((MONITORING / "grafana" / "dashboards").glob("*.json"))
+
+needs_promtool = pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="promtool is not installed (Debian: prometheus)"
+)
+
+
+def rules() -> list[dict]:
+    return [
+        rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]
+    ]
+
+
+def declared_metrics() -> set[str]:
+    """Every metric of docs/reference/metrics.md, which a test holds to the code."""
+    declared = {"up"}
+    for line in (DOCS / "reference" / "metrics.md").read_text().splitlines():
+        if found := re.match(r"\| `(\w+)` \| (\w+) ", line):
+            name, kind = found.groups()
+            suffixes = ("_bucket", "_sum", "_count") if kind == "histogram" else ("",)
+            declared |= {name + suffix for suffix in suffixes}
+    return declared
+
+
+def metrics_in(expression: str) -> set[str]:
+    return set(
+        re.findall(r"\b(?:up|(?:speed|batch|serving|genai|streamguard|training)_\w+)\b", expression)
+    )
+
+
+@needs_promtool
+def test_the_rules_fire_and_stay_quiet_as_their_tests_say():
+    tests = MONITORING / "prometheus" / "tests" / "alerts_test.yml"
+
+    outcome = subprocess.run(
+        ["promtool", "test", "rules", str(tests)], capture_output=True, text=True, timeout=60
+    )
+
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+
+
+@needs_promtool
+@pytest.mark.parametrize("stack", ["compose", "local"])
+def test_the_configuration_is_valid(stack):
+    config = MONITORING / "prometheus" / f"prometheus.{stack}.yml"
+
+    outcome = subprocess.run(
+        ["promtool", "check", "config", str(config)], capture_output=True, text=True, timeout=60
+    )
+
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
+def test_a_rule_uses_declared_metrics_and_has_a_runbook(rule):
+    page, _, heading = rule["annotations"]["runbook"].partition("#")
+
+    assert metrics_in(rule["expr"]) <= declared_metrics()
+    headings = re.findall(r"^## (\w+)$", (DOCS.parent / page).read_text(), re.MULTILINE)
+    assert heading in [found.lower() for found in headings]
+
+
+def test_every_rule_has_a_test_that_fires():
+    tests = yaml.safe_load((MONITORING / "prometheus" / "tests" / "alerts_test.yml").read_text())
+    fired = {
+        case["alertname"]
+        for test in tests["tests"]
+        for case in test["alert_rule_test"]
+        if case["exp_alerts"]
+    }
+
+    assert fired == {rule["alert"] for rule in rules()}
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_a_dashboard_s_panels_ask_for_declared_metrics(path):
+    panels = json.loads(path.read_text())["panels"]
+    asked = {
+        name
+        for panel in panels
+        for target in panel["targets"]
+        for name in metrics_in(target["expr"])
+    }
+
+    assert asked
+    assert asked <= declared_metrics()
+
+
+def test_every_service_is_scraped():
+    for stack in ("compose", "local"):
+        config = yaml.safe_load((MONITORING / "prometheus" / f"prometheus.{stack}.yml").read_text())
+
+        jobs = {job["job_name"] for job in config["scrape_configs"]}
+        assert jobs == {"speed-layer", "batch-layer", "serving-layer", "genai-assistant"}
