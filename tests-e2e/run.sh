@@ -7,7 +7,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 2
 # shellcheck disable=SC1091
-[ -f .env ] && . ./.env
+if [ -f .env ]; then . ./.env; fi
 # shellcheck source=tests-e2e/lib.sh
 . tests-e2e/lib.sh
 
