@@ -91,6 +91,10 @@ def test_a_duration_at_a_rate_gives_so_many_events(tmp_path):
     assert events.count(b"\n") == 200
 
 
+def test_a_duration_ends_an_unpaced_run():
+    assert main(["security", "--rate", "0", "--duration", "0.2", "--output", "/dev/null"]) == 0
+
+
 def test_standard_output_holds_events_only():
     finished = run("security", "--count", "3", "--rate", "0", "--output", "-")
 

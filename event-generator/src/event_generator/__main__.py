@@ -159,7 +159,7 @@ def _generate(
 
 def _report(totals: Totals, sink: Sink, seed: int) -> int:
     delivery = totals.delivery
-    speed = f" ({totals.events / totals.seconds:,.0f}/s)" if totals.seconds else ""
+    speed = f" ({totals.events / totals.seconds:,.0f}/s)" if totals.seconds >= 1 else ""
     say_on_stderr(
         f"{totals.events:,} events, {totals.labelled:,} of them labelled,"
         f" in {totals.seconds:.1f} s{speed}; seed {seed}"

@@ -41,7 +41,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What a run did."""
+    """What a run did, and how long it took until everything was delivered."""
 
     events: int
     labelled: int
@@ -109,7 +109,7 @@ def run(
         limit = limits.duration_seconds
         return stop.is_requested or (limit is not None and pacer.elapsed() >= limit)
 
-    progress = _progress(say)
+    progress, started = _progress(say), time.monotonic()
     sent = index = 0
     while not is_over() and (limits.count is None or sent < limits.count):
         batch = stream.batch(index)
@@ -126,7 +126,7 @@ def run(
             progress(sent + position)
         sent += position
     delivery = sink.close()
-    return Totals(sent, labels.written, pacer.elapsed(), delivery)
+    return Totals(sent, labels.written, time.monotonic() - started, delivery)
 
 
 def _progress(say: Say) -> Callable[[int], None]:
