@@ -46,7 +46,7 @@ def run(settings: Settings, stopping: threading.Event) -> int:
     try:
         with Server(create_app(status, metrics), settings.host, settings.port):
             status.set_problem("starting", "compiling detection")
-            _compile(settings)
+            compile_detection(settings)
             status.set_problem("starting", "joining the group")
             # Micro-batches make many objects and no cycles.
             gc.freeze()
@@ -58,7 +58,7 @@ def run(settings: Settings, stopping: threading.Event) -> int:
     return 0
 
 
-def _compile(settings: Settings) -> None:
+def compile_detection(settings: Settings) -> None:
     """Run detection once, so that its compiled code is ready before records wait for it."""
     event = {"event_id": "warm-up", "timestamp": MIN_TIMESTAMP_MS, "event_type": EVENT_TYPES[0]}
     decoded = decode_security_events([0], [json.dumps(event).encode()])

@@ -61,9 +61,7 @@ class SpeedLayer:
         self._publisher = Publisher(
             producer_config(servers, self._on_client_error), metrics.kafka_errors.inc
         )
-        self._consumer = Consumer(
-            consumer_config(servers, settings.consumer_group, self._on_client_error)
-        )
+        self._consumer = Consumer(consumer_config(settings, self._on_client_error))
         self._slots: dict[Key, Slot] = {}
         self._joined = False
         self._logged_at = float("-inf")

@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from contracts.topics import MAX_MESSAGE_BYTES
 from speed_layer.segments import Records
+from speed_layer.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -25,15 +26,15 @@ _HEADER_ROOM_BYTES = 1024 * 1024
 _LIST_OFFSETS_TIMEOUT_SECONDS = 5.0
 
 
-def consumer_config(servers: str, group: str, error_cb: ErrorCallback) -> dict[str, Any]:
+def consumer_config(settings: Settings, error_cb: ErrorCallback) -> dict[str, Any]:
     """Return librdkafka options of the consumer.
 
     Offsets come from our stores, never from the group, and never from a reset: what retention
     deleted must be noticed. Cooperative assignment leaves the partitions that stay alone.
     """
     return {
-        "bootstrap.servers": servers,
-        "group.id": group,
+        "bootstrap.servers": settings.kafka_bootstrap_servers,
+        "group.id": settings.consumer_group,
         "client.id": "speed-layer",
         "partition.assignment.strategy": "cooperative-sticky",
         "enable.auto.commit": False,
@@ -45,8 +46,8 @@ def consumer_config(servers: str, group: str, error_cb: ErrorCallback) -> dict[s
         "fetch.message.max.bytes": MAX_MESSAGE_BYTES,
         "fetch.wait.max.ms": 100,
         "max.poll.interval.ms": 600_000,
-        "session.timeout.ms": 15_000,
-        "heartbeat.interval.ms": 3_000,
+        "session.timeout.ms": settings.session_timeout_ms,
+        "heartbeat.interval.ms": settings.session_timeout_ms // 4,
         "reconnect.backoff.ms": 100,
         "reconnect.backoff.max.ms": 2_000,
         "topic.metadata.refresh.interval.ms": 10_000,

@@ -28,6 +28,11 @@ class Settings(BaseSettings):
     scorer: Scorer = Field(
         "calibrated", description="How events are scored; a change rebuilds the stores."
     )
+    session_timeout_ms: int = Field(
+        6_000,
+        ge=1_000,
+        description="A process that died is replaced in the group after this time.",
+    )
     batch_events: int = Field(
         2000, ge=1, le=100_000, description="A micro-batch closes at this many records"
     )

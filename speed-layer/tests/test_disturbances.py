@@ -1,0 +1,118 @@
+"""Whatever happens on the way, the store ends up as an undisturbed run leaves it."""
+
+import json
+import os
+import random
+import sqlite3
+import time
+
+import pytest
+
+from speed_layer.testing import wait_for
+
+pytestmark = pytest.mark.integration
+
+TOPIC = "security-events"
+KILLS = int(os.environ.get("KILLS", "5"))
+
+
+def stored(process):
+    return sum(process.next_offsets().values())
+
+
+def test_kill_at_random_instants(new_worker, hard_topic, same_as_reference, read_topic):
+    instants = random.Random(20)
+    process = new_worker()
+    for _ in range(KILLS):
+        process.start()
+        wait_for("an open partition", process.next_offsets, every=0.02)
+        time.sleep(instants.uniform(0, 0.4))  # the instant itself is what is tested
+        process.kill()
+    process.start()
+    process.wait_until(hard_topic.ends)
+    assert process.stop() == 0
+
+    same_as_reference()
+    by_id = {}
+    for message in read_topic("security-alerts"):
+        by_id.setdefault(json.loads(message.value())["alertId"], set()).add(message.value())
+    assert all(len(values) == 1 for values in by_id.values())
+
+
+def test_workers_join_and_leave(new_worker, hard_topic, same_as_reference):
+    first, second = new_worker(), new_worker()
+    first.start()
+    wait_for("the first to begin", lambda: stored(first) > 0)
+    second.start()
+    wait_for("one partition each", lambda: len(second.next_offsets()) == 1, every=0.05)
+    assert first.stop() == 0
+    wait_for("the second to own both", lambda: len(second.next_offsets()) == 2)
+    second.wait_until(hard_topic.ends)
+    assert second.stop() == 0
+
+    same_as_reference()
+
+
+def test_locked_store_pauses_and_loses_nothing(new_worker, hard_topic, same_as_reference, tmp_path):
+    process = new_worker().start()
+    wait_for("progress", lambda: stored(process) > 0)
+    blocker = sqlite3.connect(tmp_path / "store" / TOPIC / "0.sqlite", isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    health = wait_for(
+        "the pause", lambda: (a := process.json("/health")).get("status") == "paused" and a
+    )
+    blocker.execute("ROLLBACK")
+    blocker.close()
+    process.wait_until(hard_topic.ends)
+    wait_for("health", lambda: process.request("/health")[0] == 200)
+    metrics = process.request("/metrics")[2].decode()
+    assert process.stop() == 0
+
+    assert "locked" in health["reason"]
+    assert "streamguard_storage_errors_total 0.0" not in metrics
+    same_as_reference()
+
+
+def test_full_store_pauses_and_loses_nothing(new_worker, hard_topic, same_as_reference):
+    small = new_worker(SPEED_STORE_MAX_BYTES=str(600_000)).start()
+    health = wait_for(
+        "the pause", lambda: (a := small.json("/health")).get("status") == "paused" and a
+    )
+    assert "full" in health["reason"]
+    assert small.stop() == 0
+
+    with new_worker() as process:
+        process.wait_until(hard_topic.ends)
+        assert process.stop() == 0
+    same_as_reference()
+
+
+def test_damaged_store_is_set_aside_and_rebuilt(
+    new_worker, hard_topic, same_as_reference, tmp_path
+):
+    process = new_worker().start()
+    wait_for("progress", lambda: stored(process) > 2000)
+    process.kill()
+    file = tmp_path / "store" / TOPIC / "0.sqlite"
+    file.write_bytes(b"garbage " * 1000)
+    file.with_name("0.sqlite-wal").unlink(missing_ok=True)
+    process.start()
+    process.wait_until(hard_topic.ends)
+    assert process.stop() == 0
+
+    assert "set aside" in process.log()
+    assert list(file.parent.glob("0.sqlite.damaged-*"))
+    same_as_reference()
+
+
+def test_broker_goes_away_in_mid_run(new_worker, broker, hard_topic, same_as_reference):
+    process = new_worker().start()
+    wait_for("progress", lambda: stored(process) > 0, every=0.02)
+    broker.kill()
+    wait_for("the pause", lambda: process.json("/health").get("status") == "paused")
+    broker.start()
+    process.wait_until(hard_topic.ends)
+    wait_for("health", lambda: process.request("/health")[0] == 200)
+    assert process.stop() == 0
+
+    same_as_reference()
