@@ -1,1 +1,22 @@
-"""Pure detection: baselines, scorer, rules and the 28 features, over columns."""
+"""Pure detection: baselines, scorer, rules and the 28 features, over columns.
+
+* ``Engine``         one partition's state machine: columns in, scores, reasons, alerts out
+* ``user_features``  the 28 features of all users, from the engines' states
+* ``VERSION``        of the state and of what the same events give
+"""
+
+from detection.engine import VERSION, Engine, Result, Scorer
+from detection.errors import DetectionError, StateDamagedError, StateError, StateVersionError
+from detection.features import user_features
+
+__all__ = [
+    "VERSION",
+    "DetectionError",
+    "Engine",
+    "Result",
+    "Scorer",
+    "StateDamagedError",
+    "StateError",
+    "StateVersionError",
+    "user_features",
+]

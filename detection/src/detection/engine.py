@@ -1,0 +1,184 @@
+"""One partition's detection: columns in, scores, reasons and alerts out."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from contracts.alerts import Alert
+from contracts.views import COMPONENTS
+from detection import features, kernel, snapshot
+from detection import layout as at
+from detection.findings import Reader, empty_findings
+from detection.interning import Interner
+from detection.rules import RULES
+from detection.state import (
+    CELL,
+    empty_state,
+    empty_window,
+    needed_cells,
+    window_with_room,
+    with_room_for_entries,
+    with_room_for_users,
+)
+
+VERSION = "1"
+"""Changes whenever the same events would give other results or another state."""
+
+Scorer = Literal["calibrated", "reference"]
+_SCORERS: dict[str, int] = {"reference": kernel.REFERENCE, "calibrated": kernel.CALIBRATED}
+
+_CHUNK = 4096
+"""Rows per call of the compiled code: bounds the memory of its outputs. Results do not depend
+on it."""
+
+_LIMITS = np.array([[rule.span_ms, rule.threshold, rule.again_ms] for rule in RULES])
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What detection says about a micro-batch of ``n`` events.
+
+    Attributes:
+        duplicate: [n] the event id came before; nothing else is said of such an event.
+        anomaly_score: [n] 0..1, NaN where not scored.
+        is_anomaly: [n].
+        components: [n, 10] parts of the score, 0..1, in the order of
+            ``contracts.views.COMPONENTS``; NaN where not scored.
+        reasons: [n] words where ``is_anomaly``, else None.
+        alerts: Alerts raised, with the row that raised each.
+    """
+
+    duplicate: NDArray[np.bool_]
+    anomaly_score: NDArray[np.float64]
+    is_anomaly: NDArray[np.bool_]
+    components: NDArray[np.float64]
+    reasons: list[list[str] | None]
+    alerts: list[tuple[int, Alert]]
+
+
+class Engine:
+    """The state machine of one partition; see the README for what it computes.
+
+    Results and state depend on the sequence of events only, never on how it is cut into batches.
+
+    Attributes:
+        state, windows, interner: The state, for this package's own modules.
+    """
+
+    def __init__(self, scorer: Scorer = "calibrated") -> None:
+        """Start before the first event.
+
+        Raises:
+            ValueError: If there is no such scorer.
+        """
+        if scorer not in get_args(Scorer):
+            raise ValueError(f"scorer: {scorer!r} is none of {', '.join(get_args(Scorer))}")
+        self.scorer: Scorer = scorer
+        self.state = empty_state()
+        self.windows = tuple(empty_window(rule.kept) for rule in RULES)
+        self.interner = Interner()
+
+    @property
+    def events_seen(self) -> int:
+        """Events processed, duplicates included."""
+        return int(self.state.tally[at.EVENTS])
+
+    @property
+    def duplicates_seen(self) -> int:
+        """Events that were duplicates."""
+        return int(self.state.tally[at.DUPLICATES])
+
+    def process(self, events: pa.RecordBatch) -> Result:
+        """Take the next events, schema ``contracts.columns.EVENT_SCHEMA``, in offset order."""
+        rows = events.num_rows
+        result = Result(
+            duplicate=np.zeros(rows, np.bool_),
+            anomaly_score=np.full(rows, np.nan),
+            is_anomaly=np.zeros(rows, np.bool_),
+            components=np.full((rows, len(COMPONENTS)), np.nan),
+            reasons=[None] * rows,
+            alerts=[],
+        )
+        for first in range(0, rows, _CHUNK):
+            self._process_chunk(events.slice(first, _CHUNK), first, result)
+        return result
+
+    def snapshot(self) -> bytes:
+        """Return the state; equal states give equal bytes."""
+        return snapshot.dump(VERSION, self.scorer, self.state, self.windows, self.interner)
+
+    @classmethod
+    def restore(cls, data: bytes) -> "Engine":
+        """Return an engine that continues where ``data`` was taken.
+
+        Raises:
+            StateVersionError: If another version of detection wrote it.
+            StateDamagedError: If it is not what was written.
+        """
+        saved = snapshot.load(VERSION, data)
+        engine = cls(saved.scorer)  # type: ignore[arg-type]  # checked by the constructor
+        engine.state, engine.windows, engine.interner = saved.state, saved.windows, saved.interner
+        return engine
+
+    def features_of(self, user: str) -> dict[str, str | int | float] | None:
+        """Return one user's row of ``FEATURE_SCHEMA``, None for a user that never came."""
+        return features.features_of(self.state, self.interner, user)
+
+    def _process_chunk(self, events: pa.RecordBatch, first: int, result: Result) -> None:
+        state, rows = self.state, events.num_rows
+        id_ends, id_bytes = _text(events.column("event_id"))
+        duplicate = np.zeros(rows, np.bool_)
+        kernel.mark_duplicates(id_ends, id_bytes, state.tally, state.ring, state.ids, duplicate)
+        state.tally[at.EVENTS] += rows
+        places = np.arange(first, first + rows)
+        if duplicate.any():
+            state.tally[at.DUPLICATES] += int(duplicate.sum())
+            result.duplicate[first : first + rows] = duplicate
+            places = places[~duplicate]
+            events = events.filter(pa.array(~duplicate))
+            id_ends, id_bytes = _text(events.column("event_id"))
+        batch = kernel.Batch(
+            codes=self.interner.codes(events),
+            times=events.column("timestamp").to_numpy(),
+            sizes=events.column("bytes_transferred").fill_null(-1).to_numpy(),
+            threats=events.column("threat_score").to_numpy(zero_copy_only=False),
+            id_ends=id_ends,
+            id_bytes=id_bytes,
+        )
+        self._run(batch, places, result)
+
+    def _run(self, batch: kernel.Batch, places: NDArray[np.int64], result: Result) -> None:
+        width = int(np.diff(batch.id_ends).max(initial=0))
+        self._make_room(len(batch.times), width)
+        found = empty_findings(len(batch.times), self.windows)
+        kernel.process(self.state, *self.windows, _LIMITS, _SCORERS[self.scorer], batch, found)
+        result.anomaly_score[places] = found.scores
+        result.is_anomaly[places] = found.anomalous
+        result.components[places] = found.components
+        reader = Reader(self.interner, batch, found)
+        for row, words in reader.reasons():
+            result.reasons[places[row]] = words
+        result.alerts.extend((int(places[row]), alert) for row, alert in reader.alerts())
+
+    def _make_room(self, rows: int, id_width: int) -> None:
+        """Grow the arrays so that the compiled code never has to."""
+        users = self.interner.users
+        state = with_room_for_users(self.state, users)
+        entries = int(state.tally[at.ENTRIES]) + 2 * at.KINDS * rows
+        state = with_room_for_entries(state, entries)
+        if needed_cells(entries) > len(state.table):
+            table = np.zeros(needed_cells(entries), CELL)
+            kernel.move_cells(state.table, table)
+            state = state._replace(table=table)
+        self.state = state
+        self.windows = tuple(window_with_room(one, users, id_width) for one in self.windows)
+
+
+def _text(column: pa.Array) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    """Return the ends and the bytes of a string column without nulls."""
+    _, ends, data = column.buffers()
+    offsets = np.frombuffer(ends, np.int32)[column.offset : column.offset + len(column) + 1]
+    return offsets, np.frombuffer(data if data is not None else b"", np.uint8)

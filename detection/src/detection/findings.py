@@ -1,0 +1,130 @@
+"""From the compiled code's arrays to words and alerts."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from contracts.alerts import Alert
+from detection import layout as at
+from detection.interning import NETWORKS, Interner
+from detection.kernel import Batch, Findings
+from detection.reasons import reasons
+from detection.rules import RULES, Evidence
+from detection.state import Window
+
+_VOCABULARY_OF = {
+    at.IP: "source_ip",
+    at.NET: NETWORKS,
+    at.PLACE: "geo_location",
+    at.TYPE: "event_type",
+    at.AGENT: "user_agent",
+    at.HOST: "hostname",
+    at.PROCESS: "process_name",
+    at.PORT: "port",
+    at.PATH: "file_path",
+    at.DOMAIN: "domain",
+}
+
+
+def empty_findings(rows: int, windows: Sequence[Window]) -> Findings:
+    """Return room for what ``rows`` events may give; memory is touched only as it is used."""
+    kept = max(window.times.shape[1] for window in windows)
+    alerts = rows * len(windows)
+    return Findings(
+        scores=np.full(rows, np.nan),
+        components=np.full((rows, at.COMPONENTS), np.nan),
+        anomalous=np.zeros(rows, np.bool_),
+        found=np.zeros(2, np.int64),
+        rows=np.empty(rows, np.int64),
+        excess=np.empty((rows, at.SCORED_KINDS)),
+        seen=np.empty((rows, at.SCORED_KINDS), np.int64),
+        total=np.empty((rows, at.SCORED_KINDS), np.int64),
+        top=np.empty((rows, at.SCORED_KINDS, at.TOP), np.int64),
+        top_seen=np.empty((rows, at.SCORED_KINDS, at.TOP), np.int64),
+        alerts=np.empty((alerts, 4), np.int64),
+        evidence_times=np.empty((alerts, kept), np.int64),
+        evidence_ips=np.empty((alerts, kept), np.int64),
+        evidence_ids=np.empty((alerts, kept, windows[0].ids.shape[2]), np.uint8),
+        evidence_lengths=np.empty((alerts, kept), np.uint8),
+    )
+
+
+class Reader:
+    """Reads one batch's findings."""
+
+    def __init__(self, interner: Interner, batch: Batch, found: Findings) -> None:
+        self._values = interner.values
+        self._batch = batch
+        self._found = found
+
+    def reasons(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield the row and the words of each anomalous event."""
+        found = self._found
+        for index in range(int(found.found[0])):
+            row = int(found.rows[index])
+            yield (
+                row,
+                reasons(
+                    str(self._values["user"][self._batch.codes[at.C_USER, row]]),
+                    [self._own(kind, row) for kind in range(at.SCORED_KINDS)],
+                    self._words,
+                    found.excess[index],
+                    found.seen[index],
+                    found.total[index],
+                    found.top[index],
+                    found.top_seen[index],
+                ),
+            )
+
+    def alerts(self) -> Iterator[tuple[int, Alert]]:
+        """Yield each alert with the row that raised it."""
+        found = self._found
+        for index in range(int(found.found[1])):
+            row, rule, _, count = found.alerts[index].tolist()
+            user = str(self._values["user"][self._batch.codes[at.C_USER, row]])
+            ips = found.evidence_ips[index, :count].tolist()
+            evidence = Evidence(
+                times=found.evidence_times[index, :count].tolist(),
+                ips=[None if ip < 0 else str(self._values["source_ip"][ip]) for ip in ips],
+                event_ids=[
+                    bytes(text[:length]).decode()
+                    for text, length in zip(
+                        found.evidence_ids[index, :count],
+                        found.evidence_lengths[index, :count].tolist(),
+                        strict=True,
+                    )
+                ],
+            )
+            yield row, RULES[rule].alert(user, int(self._batch.times[row]), evidence)
+
+    def _own(self, kind: int, row: int) -> str:
+        batch = self._batch
+        if kind == at.HOUR:
+            return self._words(kind, int(batch.times[row]) // 3_600_000 % 24)
+        if kind == at.VOLUME:
+            return f"of {batch.sizes[row]} bytes"
+        if kind == at.STATUS:
+            status, reason = batch.codes[at.C_STATUS, row], batch.codes[at.C_REASON, row]
+            return self._outcome(int(status), int(reason)) if status >= 0 else ""
+        code = int(batch.codes[kind, row])
+        return self._words(kind, code) if code >= 0 else ""
+
+    def _words(self, kind: int, code: int) -> str:
+        if kind == at.HOUR:
+            return f"{code:02d}:00 UTC"
+        if kind == at.VOLUME:
+            return f"{_size(code - 1)}-{_size(code)}" if code else "0 bytes"
+        if kind == at.STATUS:
+            event_type = str(self._values["event_type"][code >> 18])
+            return f"{event_type} {self._outcome(code & 255, (code >> 8 & 1023) - 1)}"
+        return str(self._values[_VOCABULARY_OF[kind]][code])
+
+    def _outcome(self, status: int, reason: int) -> str:
+        words = str(self._values["status"][status])
+        return f"{words} ({self._values['failure_reason'][reason]})" if reason >= 0 else words
+
+
+def _size(digits: int) -> str:
+    """Return the power of two of that many binary digits as a size for people."""
+    unit, rest = divmod(digits, 10)
+    return f"{1 << rest} {('bytes', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB')[unit]}"

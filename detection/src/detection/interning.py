@@ -1,0 +1,135 @@
+"""Strings to small integers, once per micro-batch.
+
+Codes are given in order of first appearance, so they do not depend on where batches are cut.
+"""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from contracts.events import AUTH_EVENT_TYPES, EVENT_STATUSES, EVENT_TYPES, UNKNOWN_USER
+from detection import layout as at
+
+POPULATION_NAME = ""
+"""Holds code 0, so that no user gets it."""
+
+_COLUMNS = {
+    "user": at.C_USER,
+    "source_ip": at.IP,
+    "geo_location": at.PLACE,
+    "event_type": at.TYPE,
+    "user_agent": at.AGENT,
+    "hostname": at.HOST,
+    "process_name": at.PROCESS,
+    "port": at.PORT,
+    "file_path": at.PATH,
+    "domain": at.DOMAIN,
+    "status": at.C_STATUS,
+    "failure_reason": at.C_REASON,
+}
+NETWORKS = "network"
+VOCABULARIES = (*_COLUMNS, NETWORKS)
+_KNOWN: dict[str, tuple[str, ...]] = {
+    "user": (POPULATION_NAME, UNKNOWN_USER),
+    "event_type": tuple(dict.fromkeys((*EVENT_TYPES, *AUTH_EVENT_TYPES))),
+    "status": EVENT_STATUSES,
+}
+
+
+class Interner:
+    """Vocabularies of one partition: for each interned column, value to code and back."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, list[str | int]] = {
+            name: list(_KNOWN.get(name, ())) for name in VOCABULARIES
+        }
+        self._codes: dict[str, dict[str | int, int]] = {}
+        self._network_of = np.empty(0, np.int64)
+        self._reindex()
+
+    @classmethod
+    def of(cls, values: dict[str, list[str | int]]) -> "Interner":
+        """Return the interner whose vocabularies are ``values``, in order of their codes."""
+        interner = cls()
+        interner.values = values
+        interner._reindex()
+        return interner
+
+    @property
+    def users(self) -> int:
+        """Number of user codes, the two reserved ones included."""
+        return len(self.values["user"])
+
+    def user_code(self, user: str) -> int | None:
+        """Return the code of ``user``, None when it never came."""
+        return self._codes["user"].get(user)
+
+    def codes(self, events: pa.RecordBatch) -> NDArray[np.int64]:
+        """Return codes [``layout.CODES``, rows]; -1 stands for null."""
+        codes = np.full((at.CODES, events.num_rows), -1, np.int64)
+        for name, row in _COLUMNS.items():
+            column = events.column(name)
+            if column.null_count < len(column):
+                codes[row] = self._intern(name, column)
+        ips = codes[at.IP]
+        self._add_networks()
+        if len(self.values["source_ip"]):
+            codes[at.NET] = np.where(ips >= 0, self._network_of[ips], -1)
+        return codes
+
+    def _intern(self, name: str, column: pa.Array) -> NDArray[np.int64]:
+        encoded = pc.dictionary_encode(column)
+        known, values = self._codes[name], self.values[name]
+        lookup = np.empty(len(encoded.dictionary) + 1, np.int64)
+        lookup[-1] = -1
+        for index, value in enumerate(encoded.dictionary.to_pylist()):
+            code = known.get(value)
+            if code is None:
+                code = known[value] = len(values)
+                values.append(value)
+            lookup[index] = code
+        return lookup[encoded.indices.fill_null(-1).to_numpy()]
+
+    def _add_networks(self) -> None:
+        """Give each new address the code of its network."""
+        addresses, known = self.values["source_ip"], self._codes[NETWORKS]
+        networks = self.values[NETWORKS]
+        for code in range(self._networked, len(addresses)):
+            if code == len(self._network_of):
+                self._network_of = np.resize(self._network_of, max(64, 2 * code))
+            network = network_of(str(addresses[code]))
+            if network not in known:
+                known[network] = len(networks)
+                networks.append(network)
+            self._network_of[code] = known[network]
+        self._networked = len(addresses)
+
+    def _reindex(self) -> None:
+        self._codes = {
+            name: {value: code for code, value in enumerate(values)}
+            for name, values in self.values.items()
+        }
+        self._networked = 0
+        self._add_networks()
+
+
+def network_of(address: str) -> str:
+    """Return the network an address lies in: /24 of IPv4, the first three groups of IPv6.
+
+    A host name is its own network.
+
+    Examples:
+        >>> network_of("203.0.113.9")
+        '203.0.113.0/24'
+        >>> network_of("2001:db8:1:2::7")
+        '2001:db8:1::/48'
+        >>> network_of("laptop-7")
+        'laptop-7'
+    """
+    head, dot, last = address.rpartition(".")
+    if dot and last.isdecimal() and head.replace(".", "").isdecimal():
+        return f"{head}.0/24"
+    if ":" in address:
+        return ":".join(address.split(":")[:3]) + "::/48"
+    return address

@@ -1,0 +1,543 @@
+"""The compiled state machine: one partition's events in offset order, over integer columns.
+
+All compiled functions that call each other stand in this one module, because numba's cache on
+disk notices changes of a module only in the module itself.
+
+Reading order: ``process`` at the end, then what it calls, upwards.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from detection import layout as at
+from detection.layout import (
+    ACTIVE,
+    AUTH,
+    AUTH_FAILED,
+    AUTH_TYPES,
+    BURSTS,
+    BY_TYPE,
+    C_REASON,
+    C_STATUS,
+    C_USER,
+    DAY,
+    ENTRIES,
+    FAILED,
+    FAILURES,
+    FIRST,
+    GAP_M2,
+    GAP_MEAN,
+    GAPS,
+    HOUR,
+    IP,
+    KINDS,
+    LAST,
+    MATCHED,
+    MIN_GAP,
+    NEXT,
+    PLACE,
+    PREVIOUS,
+    RAISED,
+    SCORED_KINDS,
+    SIZE,
+    STATUS,
+    THREAT_MAX,
+    THREAT_SUM,
+    THREATS,
+    TOP,
+    TOTAL,
+    TYPE,
+    UNKNOWN,
+    UNUSUAL,
+    VOLUME,
+)
+from detection.state import Bytes, Floats, Ints
+
+REFERENCE = 0
+CALIBRATED = 1
+
+REFERENCE_READY = 100
+REFERENCE_THRESHOLD = 0.5
+
+HOUR_MS = 3_600_000
+DAY_MS = 86_400_000
+LAST_UNUSUAL_HOUR = 6
+
+BURST_MS = 1_000
+NEVER = -(2**63)
+
+
+class Batch(NamedTuple):
+    """A micro-batch without duplicates, as arrays of one entry per event.
+
+    ``codes`` is [``layout.CODES``, rows]; ``sizes`` holds bytes transferred, -1 for null;
+    ``threats`` NaN for null. Event ids are ``id_bytes[id_ends[i] : id_ends[i + 1]]``.
+    """
+
+    codes: Ints
+    times: Ints
+    sizes: Ints
+    threats: Floats
+    id_ends: NDArray[np.int32]
+    id_bytes: Bytes
+
+
+class Findings(NamedTuple):
+    """What came of a micro-batch.
+
+    ``scores`` and ``components`` are per event. The rest is filled from the front: one entry of
+    ``rows``, ``excess``, ``seen``, ``total``, ``top``, ``top_seen`` per anomalous event (all but
+    the first [entries, kinds...]), and one of ``alerts`` (row, rule, window's end, evidence)
+    and ``evidence_*`` per alert.
+    """
+
+    scores: Floats
+    components: Floats
+    anomalous: NDArray[np.bool_]
+    found: Ints
+    rows: Ints
+    excess: Floats
+    seen: Ints
+    total: Ints
+    top: Ints
+    top_seen: Ints
+    alerts: Ints
+    evidence_times: Ints
+    evidence_ips: Ints
+    evidence_ids: Bytes
+    evidence_lengths: Bytes
+
+
+# ---------------------------------------------------------------- hash tables
+
+
+@njit(cache=True)
+def mixed(key):  # type: ignore[no-untyped-def]
+    """Return a well-spread non-negative hash of an integer."""
+    h = np.uint64(key)
+    h = (h ^ (h >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
+    h = (h ^ (h >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
+    return np.int64((h ^ (h >> np.uint64(33))) >> np.uint64(1))
+
+
+@njit(cache=True)
+def key_of(user, kind, value):  # type: ignore[no-untyped-def]
+    """Pack a user, a kind and a value into a key, never 0, the mark of an empty cell."""
+    return ((user << 34) | (kind << 30) | (value & 0x3FFFFFFF)) + 1
+
+
+@njit(cache=True)
+def find(table, key):  # type: ignore[no-untyped-def]
+    """Return the cell of ``key``, or of the empty place where it belongs."""
+    mask = len(table) - 1
+    cell = mixed(key) & mask
+    while table[cell].key != key and table[cell].key != 0:
+        cell = (cell + 1) & mask
+    return cell
+
+
+@njit(cache=True)
+def cell_of(state, user, kind, value):  # type: ignore[no-untyped-def]
+    """Return the cell that counts ``value``, making it at the first sight."""
+    key = key_of(user, kind, value)
+    cell = find(state.table, key)
+    if state.table[cell].key == 0:
+        entry = state.tally[ENTRIES]
+        state.tally[ENTRIES] = entry + 1
+        state.table[cell].key = key
+        state.table[cell].entry = entry
+        state.entries[entry, 0] = key
+        tail = state.tails[user, kind]
+        if tail:
+            state.entries[tail - 1, 1] = entry + 1
+        else:
+            state.heads[user, kind] = entry + 1
+        state.tails[user, kind] = entry + 1
+    return cell
+
+
+@njit(cache=True)
+def move_cells(old, new):  # type: ignore[no-untyped-def]
+    """Copy all cells into a larger, empty table."""
+    for i in range(len(old)):
+        if old[i].key != 0:
+            cell = find(new, old[i].key)
+            new[cell].key = old[i].key
+            new[cell].seen = old[i].seen
+            new[cell].weight = old[i].weight
+            new[cell].entry = old[i].entry
+
+
+@njit(cache=True)
+def fill_cells(state, keys, seen, weights):  # type: ignore[no-untyped-def]
+    """Make the cells of a snapshot again, in order of first appearance."""
+    for i in range(len(keys)):
+        key = keys[i] - 1
+        cell = cell_of(state, key >> 34, key >> 30 & 15, key & 0x3FFFFFFF)
+        state.table[cell].seen = seen[i]
+        state.table[cell].weight = weights[i]
+
+
+# ---------------------------------------------------------------- event ids
+
+
+@njit(cache=True)
+def fill_ids(ids, ring):  # type: ignore[no-untyped-def]
+    """Make the set of remembered ids again."""
+    mask = len(ids) - 1
+    for identity in ring:
+        cell = (identity >> 1) & mask
+        while ids[cell] != 0:
+            cell = (cell + 1) & mask
+        ids[cell] = identity
+
+
+@njit(cache=True)
+def mark_duplicates(id_ends, id_bytes, tally, ring, ids, duplicate):  # type: ignore[no-untyped-def]
+    """Flag repeated ids; remember the others in the ring, in place of the oldest ones."""
+    mask = len(ids) - 1
+    for row in range(len(duplicate)):
+        h = np.uint64(0xCBF29CE484222325)
+        for i in range(id_ends[row], id_ends[row + 1]):
+            h = (h ^ np.uint64(id_bytes[i])) * np.uint64(0x100000001B3)
+        identity = mixed(h) | 1
+        cell = (identity >> 1) & mask
+        while ids[cell] != 0 and ids[cell] != identity:
+            cell = (cell + 1) & mask
+        duplicate[row] = ids[cell] == identity
+        if duplicate[row]:
+            continue
+        ids[cell] = identity
+        place = tally[at.RING_NEXT]
+        if tally[at.RING_SIZE] == len(ring):
+            forget(ids, ring[place])
+        else:
+            tally[at.RING_SIZE] += 1
+        ring[place] = identity
+        tally[at.RING_NEXT] = (place + 1) % len(ring)
+
+
+@njit(cache=True)
+def forget(ids, identity):  # type: ignore[no-untyped-def]
+    """Remove an id from the set, closing the gap in its run of cells."""
+    mask = len(ids) - 1
+    gap = (identity >> 1) & mask
+    while ids[gap] != identity:
+        gap = (gap + 1) & mask
+    cell = (gap + 1) & mask
+    while ids[cell] != 0:
+        home = (ids[cell] >> 1) & mask
+        if ((cell - home) & mask) >= ((cell - gap) & mask):
+            ids[gap] = ids[cell]
+            gap = cell
+        cell = (cell + 1) & mask
+    ids[gap] = 0
+
+
+# ---------------------------------------------------------------- windowed counts
+
+
+@njit(cache=True)
+def window_end(times, size, time, span, threshold):  # type: ignore[no-untyped-def]
+    """Return the earliest end, at or after ``time``, of a window with enough events; or NEVER.
+
+    A window of end e holds the events with e - span < event time <= e.
+    """
+    within = 0
+    later = False
+    for i in range(size):
+        within += time - span < times[i] <= time
+        later |= time < times[i] < time + span
+    if within >= threshold:
+        return time
+    best = NEVER
+    if later:
+        for i in range(size):
+            end = times[i]
+            if time < end < time + span and (best == NEVER or end < best):
+                within = 0
+                for j in range(size):
+                    within += end - span < times[j] <= end
+                if within >= threshold:
+                    best = end
+    return best
+
+
+@njit(cache=True)
+def observe(window, entity, batch, row, limits):  # type: ignore[no-untyped-def]
+    """Add a matching event; return the end of the window that raises an alert, or NEVER."""
+    span, threshold, again = limits[0], limits[1], limits[2]
+    marks = window.marks[entity]
+    place, kept = marks[NEXT], window.times.shape[1]
+    time, first = batch.times[row], batch.id_ends[row]
+    length = batch.id_ends[row + 1] - first
+    window.times[entity, place] = time
+    window.ips[entity, place] = batch.codes[IP, row]
+    window.lengths[entity, place] = length
+    for i in range(length):
+        window.ids[entity, place, i] = batch.id_bytes[first + i]
+    marks[NEXT] = (place + 1) % kept
+    marks[SIZE] = min(marks[SIZE] + 1, kept)
+    end = window_end(window.times[entity], marks[SIZE], time, span, threshold)
+    if end == NEVER:
+        return end
+    goes_on = (
+        marks[ACTIVE] == 1 and abs(end - marks[MATCHED]) < span and abs(end - marks[RAISED]) < again
+    )
+    marks[MATCHED] = end
+    if goes_on:
+        return NEVER
+    marks[ACTIVE] = 1
+    marks[RAISED] = end
+    return end
+
+
+@njit(cache=True)
+def raise_alert(window, entity, row, rule, end, span, found):  # type: ignore[no-untyped-def]
+    """Copy the evidence of an alert, oldest offset first."""
+    alert, count = found.found[1], 0
+    size, kept = window.marks[entity, SIZE], window.times.shape[1]
+    for i in range(size):
+        place = (window.marks[entity, NEXT] - size + i) % kept
+        if end - span < window.times[entity, place] <= end:
+            length = window.lengths[entity, place]
+            found.evidence_times[alert, count] = window.times[entity, place]
+            found.evidence_ips[alert, count] = window.ips[entity, place]
+            found.evidence_lengths[alert, count] = length
+            for j in range(length):
+                found.evidence_ids[alert, count, j] = window.ids[entity, place, j]
+            count += 1
+    found.alerts[alert, 0] = row
+    found.alerts[alert, 1] = rule
+    found.alerts[alert, 2] = end
+    found.alerts[alert, 3] = count
+    found.found[1] = alert + 1
+
+
+# ---------------------------------------------------------------- features
+
+
+@njit(cache=True)
+def count_event(state, batch, row, user, hour):  # type: ignore[no-untyped-def]
+    """Add an event to its user's counters; see ``features`` for what they mean."""
+    counters, sums = state.counters[user], state.sums[user]
+    time, kind = batch.times[row], batch.codes[TYPE, row]
+    failed = batch.codes[C_STATUS, row] == FAILED
+    is_auth = kind == AUTH_TYPES[0] or kind == AUTH_TYPES[1] or kind == AUTH_TYPES[2]
+    counters[FAILURES] += failed
+    counters[UNUSUAL] += hour <= LAST_UNUSUAL_HOUR
+    counters[AUTH] += is_auth
+    counters[AUTH_FAILED] += is_auth and failed
+    if kind < 5:
+        counters[BY_TYPE + kind] += 1
+    threat = batch.threats[row]
+    if not math.isnan(threat):
+        sums[THREAT_MAX] = max(sums[THREAT_MAX], threat)
+        sums[THREAT_SUM] += threat
+        counters[THREATS] += 1
+    if counters[TOTAL] == 0:
+        counters[FIRST] = time
+        counters[LAST] = time
+    else:
+        counters[FIRST] = min(counters[FIRST], time)
+        counters[LAST] = max(counters[LAST], time)
+        add_gap(counters, sums, abs(time - counters[PREVIOUS]))
+    counters[PREVIOUS] = time
+    counters[TOTAL] += 1
+    state.hours[user, hour] += 1
+
+
+@njit(cache=True)
+def add_gap(counters, sums, gap):  # type: ignore[no-untyped-def]
+    """Add the gap between two events, in ms, to mean and squared deviations in seconds."""
+    counters[MIN_GAP] = gap if counters[GAPS] == 0 else min(counters[MIN_GAP], gap)
+    counters[GAPS] += 1
+    counters[BURSTS] += gap < BURST_MS
+    seconds = gap / 1000.0
+    difference = seconds - sums[GAP_MEAN]
+    sums[GAP_MEAN] += difference / counters[GAPS]
+    sums[GAP_M2] += difference * (seconds - sums[GAP_MEAN])
+
+
+# ---------------------------------------------------------------- scores
+
+
+@njit(cache=True)
+def score_reference(state, batch, row, user, hour, cells, excess):  # type: ignore[no-untyped-def]
+    """Return the sum of fixed weights times rarity, and fill in its parts.
+
+    A user's probability of a value is its count over all events before this one; a value that
+    is absent adds nothing.
+    """
+    total = state.counters[user, TOTAL]
+    excess[HOUR] = 0.25 * (1.0 - state.hours[user, hour] / total)
+    if cells[IP] >= 0:
+        excess[IP] = 0.30 * (1.0 - state.table[cells[IP]].seen / total)
+    if cells[PLACE] >= 0:
+        excess[PLACE] = 0.20 * (1.0 - state.table[cells[PLACE]].seen / total)
+    excess[TYPE] = 0.15 * (1.0 - state.table[cells[TYPE]].seen / total)
+    if batch.codes[C_STATUS, row] == FAILED:
+        excess[STATUS] = 0.10
+    return excess[HOUR] + excess[IP] + excess[PLACE] + excess[TYPE] + excess[STATUS]
+
+
+@njit(cache=True)
+def reference_components(excess, components):  # type: ignore[no-untyped-def]
+    """Undo the weights: each component is the rarity itself."""
+    components[:] = 0.0
+    components[0] = excess[HOUR] / 0.25
+    components[1] = excess[IP] / 0.30
+    components[2] = excess[PLACE] / 0.20
+    components[3] = excess[TYPE] / 0.15
+    components[4] = excess[STATUS] / 0.10
+
+
+# ---------------------------------------------------------------- reasons
+
+
+@njit(cache=True)
+def explain(state, row, user, hour, cells, excess, found):  # type: ignore[no-untyped-def]
+    """Copy what the words of an anomalous event need, as it was before the event."""
+    index = found.found[0]
+    found.rows[index] = row
+    for kind in range(SCORED_KINDS):
+        found.excess[index, kind] = excess[kind]
+        found.total[index, kind] = state.seen[user, kind]
+        found.seen[index, kind] = state.table[cells[kind]].seen if cells[kind] >= 0 else 0
+        found.top[index, kind] = -1
+        if excess[kind] > 0.0:
+            usual_values(state, user, kind, found.top[index, kind], found.top_seen[index, kind])
+    found.seen[index, HOUR] = state.hours[user, hour]
+    found.total[index, HOUR] = state.counters[user, TOTAL]
+    for value in range(24):
+        rank_value(
+            value, state.hours[user, value], found.top[index, HOUR], found.top_seen[index, HOUR]
+        )
+    found.found[0] = index + 1
+
+
+@njit(cache=True)
+def usual_values(state, user, kind, top, top_seen):  # type: ignore[no-untyped-def]
+    """Find the values the user has most often, among the first 1,024 that came."""
+    entry = state.heads[user, kind]
+    for _ in range(1024):
+        if entry == 0:
+            return
+        key = state.entries[entry - 1, 0]
+        seen = state.table[find(state.table, key)].seen
+        rank_value((key - 1) & 0x3FFFFFFF, seen, top, top_seen)
+        entry = state.entries[entry - 1, 1]
+
+
+@njit(cache=True)
+def rank_value(value, seen, top, top_seen):  # type: ignore[no-untyped-def]
+    """Insert a value into a descending list; of equals, the earlier one stays ahead."""
+    if seen == 0:
+        return
+    place = TOP
+    while place > 0 and (top[place - 1] < 0 or top_seen[place - 1] < seen):
+        place -= 1
+        if place < TOP - 1:
+            top[place + 1] = top[place]
+            top_seen[place + 1] = top_seen[place]
+    if place < TOP:
+        top[place] = value
+        top_seen[place] = seen
+
+
+# ---------------------------------------------------------------- the event
+
+
+@njit(cache=True)
+def value_of(batch, row, kind):  # type: ignore[no-untyped-def]
+    """Return an event's value of a table kind as a code, -1 when it carries none."""
+    if kind == STATUS:
+        status, reason = batch.codes[C_STATUS, row], batch.codes[C_REASON, row]
+        if status < 0:
+            return np.int64(-1)
+        context = min(batch.codes[TYPE, row], 4095)
+        return (context << 18) | (min(reason + 1, 1023) << 8) | min(status, 255)
+    if kind == VOLUME:
+        return volume_of(batch.sizes[row])
+    return batch.codes[kind, row]
+
+
+@njit(cache=True)
+def volume_of(size):  # type: ignore[no-untyped-def]
+    """Return the number of binary digits of a size, -1 when there is none."""
+    if size < 0:
+        return np.int64(-1)
+    digits = 0
+    while size > 0:
+        size >>= 1
+        digits += 1
+    return np.int64(digits)
+
+
+@njit(cache=True)
+def find_cells(state, batch, row, user, cells):  # type: ignore[no-untyped-def]
+    """Fill in the user's cell for each value the event carries, -1 for none."""
+    for kind in range(KINDS):
+        cells[kind] = -1
+        if kind == HOUR:
+            continue
+        value = batch.times[row] // DAY_MS if kind == DAY else value_of(batch, row, kind)
+        if value >= 0:
+            cells[kind] = cell_of(state, user, kind, value)
+
+
+@njit(cache=True)
+def count_values(state, user, cells):  # type: ignore[no-untyped-def]
+    """Count the event's values for its user."""
+    for kind in range(KINDS):
+        if cells[kind] >= 0:
+            state.table[cells[kind]].seen += 1
+            state.seen[user, kind] += 1
+
+
+@njit(cache=True)
+def judge(state, batch, row, user, hour, scorer, cells, excess, found):  # type: ignore[no-untyped-def]
+    """Score an event against what is known before it."""
+    excess[:] = 0.0
+    if state.counters[user, TOTAL] < REFERENCE_READY:
+        return
+    score = score_reference(state, batch, row, user, hour, cells, excess)
+    found.scores[row] = score
+    reference_components(excess, found.components[row])
+    if score >= REFERENCE_THRESHOLD:
+        found.anomalous[row] = True
+        explain(state, row, user, hour, cells, excess, found)
+
+
+@njit(cache=True)
+def process(state, login, rapid, limits, scorer, batch, found):  # type: ignore[no-untyped-def]
+    """Take a batch through the state machine; every event sees only what came before it."""
+    cells = np.full(KINDS, -1, np.int64)
+    excess = np.zeros(SCORED_KINDS)
+    for row in range(len(batch.times)):
+        user = batch.codes[C_USER, row]
+        hour = batch.times[row] // HOUR_MS % 24
+        find_cells(state, batch, row, user, cells)
+        if user != UNKNOWN:
+            judge(state, batch, row, user, hour, scorer, cells, excess, found)
+            apply_rules(state, login, rapid, limits, batch, row, user, found)
+        count_event(state, batch, row, user, hour)
+        count_values(state, user, cells)
+
+
+@njit(cache=True)
+def apply_rules(state, login, rapid, limits, batch, row, user, found):  # type: ignore[no-untyped-def]
+    """Feed the windowed counts that this event matches."""
+    kind = batch.codes[TYPE, row]
+    is_auth = kind == AUTH_TYPES[0] or kind == AUTH_TYPES[1] or kind == AUTH_TYPES[2]
+    if is_auth and batch.codes[C_STATUS, row] == FAILED:
+        end = observe(login, user, batch, row, limits[0])
+        if end != NEVER:
+            raise_alert(login, user, row, 0, end, limits[0, 0], found)
+    end = observe(rapid, user, batch, row, limits[1])
+    if end != NEVER:
+        raise_alert(rapid, user, row, 1, end, limits[1, 0], found)

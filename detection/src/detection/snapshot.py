@@ -1,0 +1,222 @@
+"""State to bytes and back.
+
+The bytes are a mark, a checksum, the version, and an Arrow IPC stream (zstd) that holds the live
+part of each array. Positions in hash tables and rings depend on history that does not matter, so
+they are left out: equal states give equal bytes.
+"""
+
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from detection import layout as at
+from detection.errors import StateDamagedError, StateVersionError
+from detection.interning import VOCABULARIES, Interner
+from detection.kernel import fill_cells, fill_ids
+from detection.rules import RULES
+from detection.state import (
+    CELL,
+    USER_ARRAYS,
+    State,
+    Window,
+    empty_state,
+    empty_window,
+    needed_cells,
+    window_with_room,
+    with_room_for_entries,
+    with_room_for_users,
+)
+
+MARK = b"SGDETECT"
+_DIGEST = 16
+_LINKS = {"heads", "tails"}
+_SCHEMA = pa.schema(
+    [
+        ("name", pa.string()),
+        ("type", pa.string()),
+        ("shape", pa.list_(pa.int64())),
+        ("data", pa.large_binary()),
+    ]
+)
+
+Arrays = dict[str, NDArray[np.generic]]
+
+
+class Saved(NamedTuple):
+    """What a snapshot holds."""
+
+    scorer: str
+    state: State
+    windows: tuple[Window, ...]
+    interner: Interner
+
+
+def dump(
+    version: str, scorer: str, state: State, windows: tuple[Window, ...], interner: Interner
+) -> bytes:
+    """Return the bytes of a state."""
+    arrays = _state_arrays(state, interner.users)
+    for index, window in enumerate(windows):
+        arrays |= _window_arrays(f"window{index}", window, interner.users)
+    for name in VOCABULARIES:
+        arrays |= _word_arrays(name, interner.values[name])
+    return _sealed(version, _container(scorer, arrays))
+
+
+def load(version: str, data: bytes) -> Saved:
+    """Return what ``dump`` was given.
+
+    Raises:
+        StateVersionError: If another version wrote it.
+        StateDamagedError: If it is not what was written.
+    """
+    scorer, arrays = _contents(_unsealed(version, data))
+    interner = Interner.of({name: _words(name, arrays) for name in VOCABULARIES})
+    state = _state(arrays, interner.users)
+    windows = tuple(
+        _window(f"window{index}", arrays, rule.kept, interner.users)
+        for index, rule in enumerate(RULES)
+    )
+    return Saved(scorer, state, windows, interner)
+
+
+def _sealed(version: str, body: bytes) -> bytes:
+    text = version.encode()
+    rest = bytes([len(text)]) + text + body
+    return MARK + hashlib.blake2b(rest, digest_size=_DIGEST).digest() + rest
+
+
+def _unsealed(version: str, data: bytes) -> bytes:
+    start = len(MARK) + _DIGEST
+    if data[: len(MARK)] != MARK or len(data) <= start:
+        raise StateDamagedError("not a state snapshot")
+    rest = data[start:]
+    if hashlib.blake2b(rest, digest_size=_DIGEST).digest() != data[len(MARK) : start]:
+        raise StateDamagedError("state snapshot: checksum does not match")
+    written = rest[1 : 1 + rest[0]].decode()
+    if written != version:
+        raise StateVersionError(f"state snapshot of detection {written}, this is {version}")
+    return rest[1 + rest[0] :]
+
+
+def _container(scorer: str, arrays: Arrays) -> bytes:
+    items = sorted(arrays.items())
+    columns = [
+        pa.array([name for name, _ in items], pa.string()),
+        pa.array([array.dtype.str for _, array in items], pa.string()),
+        pa.array([list(array.shape) for _, array in items], pa.list_(pa.int64())),
+        pa.array([array.tobytes() for _, array in items], pa.large_binary()),
+    ]
+    schema = _SCHEMA.with_metadata({"scorer": scorer})
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.ipc.new_stream(sink, schema, options=options) as writer:
+        writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+    body: bytes = sink.getvalue().to_pybytes()
+    return body
+
+
+def _contents(body: bytes) -> tuple[str, Arrays]:
+    with pa.ipc.open_stream(body) as reader:
+        table = reader.read_all()
+    arrays: Arrays = {
+        name: np.frombuffer(data, np.dtype(kind)).reshape(shape)
+        for name, kind, shape, data in zip(
+            *(table[column].to_pylist() for column in _SCHEMA.names), strict=True
+        )
+    }
+    return table.schema.metadata[b"scorer"].decode(), arrays
+
+
+def _state_arrays(state: State, users: int) -> Arrays:
+    cells = state.table[state.table["key"] != 0]
+    cells = cells[np.argsort(cells["entry"])]
+    size, following = int(state.tally[at.RING_SIZE]), int(state.tally[at.RING_NEXT])
+    arrays: Arrays = {
+        name: getattr(state, name)[:users] for name in USER_ARRAYS if name not in _LINKS
+    }
+    return arrays | {
+        "keys": cells["key"],
+        "cell_seen": cells["seen"],
+        "cell_weight": cells["weight"],
+        "histogram": state.histogram,
+        "bars": state.bars,
+        "ring": np.roll(state.ring, -following)[-size:] if size else state.ring[:0],
+        "events": state.tally[[at.EVENTS, at.DUPLICATES]],
+    }
+
+
+def _state(arrays: Arrays, users: int) -> State:
+    keys, ring = arrays["keys"].view(np.int64), arrays["ring"].view(np.int64)
+    state = with_room_for_entries(with_room_for_users(empty_state(), users), len(keys))
+    state = state._replace(table=np.zeros(needed_cells(len(keys)), CELL))
+    for name in USER_ARRAYS:
+        if name not in _LINKS:
+            getattr(state, name)[:users] = arrays[name]
+    state.histogram[:] = arrays["histogram"]
+    state.bars[:] = arrays["bars"]
+    fill_cells(state, keys, arrays["cell_seen"], arrays["cell_weight"])
+    state.ring[: len(ring)] = ring
+    fill_ids(state.ids, ring)
+    state.tally[at.RING_SIZE] = len(ring)
+    state.tally[at.RING_NEXT] = len(ring) % len(state.ring)
+    state.tally[[at.EVENTS, at.DUPLICATES]] = arrays["events"]
+    return state
+
+
+def _window_arrays(name: str, window: Window, users: int) -> Arrays:
+    kept = window.times.shape[1]
+    marks = window.marks[:users].copy()
+    ages = np.arange(kept)
+    places = (marks[:, at.NEXT] - marks[:, at.SIZE])[:, None] + ages
+    held = ages < marks[:, at.SIZE][:, None]
+    entities, places = np.nonzero(held)[0], (places % kept)[held]
+    ids, lengths = window.ids[entities, places], window.lengths[entities, places]
+    marks[:, at.NEXT] = 0
+    return {
+        f"{name}.marks": marks,
+        f"{name}.times": window.times[entities, places],
+        f"{name}.ips": window.ips[entities, places],
+        f"{name}.lengths": lengths,
+        f"{name}.ids": ids[np.arange(ids.shape[1]) < lengths[:, None]],
+    }
+
+
+def _window(name: str, arrays: Arrays, kept: int, users: int) -> Window:
+    lengths, marks = arrays[f"{name}.lengths"].view(np.uint8), arrays[f"{name}.marks"]
+    window = window_with_room(empty_window(kept), users, int(lengths.max(initial=0)))
+    window.marks[:users] = marks
+    sizes = window.marks[:users, at.SIZE]
+    window.marks[:users, at.NEXT] = sizes % kept
+    entities, places = np.nonzero(np.arange(kept) < sizes[:, None])
+    window.times[entities, places] = arrays[f"{name}.times"]
+    window.ips[entities, places] = arrays[f"{name}.ips"]
+    window.lengths[entities, places] = lengths
+    ids = np.zeros((len(lengths), window.ids.shape[2]), np.uint8)
+    ids[np.arange(ids.shape[1]) < lengths[:, None]] = arrays[f"{name}.ids"]
+    window.ids[entities, places] = ids
+    return window
+
+
+def _word_arrays(name: str, values: list[str | int]) -> Arrays:
+    if name == "port":
+        return {"words.port": np.array(values, np.int64)}
+    texts = [str(value).encode() for value in values]
+    return {
+        f"words.{name}": np.frombuffer(b"".join(texts), np.uint8),
+        f"words.{name}.lengths": np.array([len(text) for text in texts], np.int64),
+    }
+
+
+def _words(name: str, arrays: Arrays) -> list[str | int]:
+    if name == "port":
+        ports: list[str | int] = arrays["words.port"].tolist()
+        return ports
+    data, words, start = arrays[f"words.{name}"].tobytes(), [], 0
+    for length in arrays[f"words.{name}.lengths"].tolist():
+        words.append(data[start : start + length].decode())
+        start += length
+    return list(words)

@@ -1,0 +1,176 @@
+"""The flat arrays that are the state of one partition, and how they grow."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detection import layout as at
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Bytes = NDArray[np.uint8]
+
+CELL = np.dtype([("key", "i8"), ("seen", "i8"), ("weight", "f8"), ("entry", "i8")])
+"""One counter in the hash table: how often seen, and how much was learned from it."""
+
+STRATA = 10
+BINS = 512
+HORIZON = 262_144
+"""Distinct event ids per partition within which a repetition is noticed."""
+
+_MIN_USERS = 64
+_MIN_CELLS = 4096
+
+
+class State(NamedTuple):
+    """Arrays indexed by user code are [users, ...]; row 0 is the population.
+
+    Attributes:
+        tally: Single numbers, see ``layout``.
+        table: Open-addressing hash table of ``CELL``, a power of two long.
+        entries: [entries, 2] key and next entry of the same user and kind, in order of first
+            appearance.
+        heads: [users, kinds] first entry, plus 1; 0 for none.
+        tails: [users, kinds] last entry, plus 1.
+        counters: [users, counters] integer counters.
+        sums: [users, sums] floating-point accumulators.
+        hours: [users, 24] events per UTC hour of day.
+        hour_mass: [users, 24] the same, as learned.
+        seen: [users, kinds] events that carried a value of the kind.
+        mass: [users, kinds] the same, as learned.
+        variety: [users, kinds] distinct values, as learned.
+        level: [users, kinds] mean surprise.
+        histogram: [strata, bins] distribution of recent scores.
+        bars: [strata] thresholds in nats.
+        ring: [horizon] hashes of the latest event ids.
+        ids: Hash set of the same, open addressing.
+    """
+
+    tally: Ints
+    table: NDArray[np.void]
+    entries: Ints
+    heads: Ints
+    tails: Ints
+    counters: Ints
+    sums: Floats
+    hours: Ints
+    hour_mass: Floats
+    seen: Ints
+    mass: Floats
+    variety: Floats
+    level: Floats
+    histogram: Floats
+    bars: Floats
+    ring: Ints
+    ids: Ints
+
+
+class Window(NamedTuple):
+    """The latest matching events of each entity of one windowed-count rule.
+
+    Attributes:
+        times: [entities, kept] event times, Unix ms, a ring in offset order.
+        ips: [entities, kept] address codes, -1 for none.
+        ids: [entities, kept, width] event ids, UTF-8.
+        lengths: [entities, kept] bytes of each id.
+        marks: [entities, marks] see ``layout``.
+    """
+
+    times: Ints
+    ips: Ints
+    ids: Bytes
+    lengths: Bytes
+    marks: Ints
+
+
+USER_ARRAYS = (
+    "heads",
+    "tails",
+    "counters",
+    "sums",
+    "hours",
+    "hour_mass",
+    "seen",
+    "mass",
+    "variety",
+    "level",
+)
+
+
+def empty_state() -> State:
+    """Return the state before the first event."""
+    users = _MIN_USERS
+    return State(
+        tally=np.zeros(at.TALLIES, np.int64),
+        table=np.zeros(_MIN_CELLS, CELL),
+        entries=np.zeros((_MIN_CELLS // 2, 2), np.int64),
+        heads=np.zeros((users, at.KINDS), np.int64),
+        tails=np.zeros((users, at.KINDS), np.int64),
+        counters=np.zeros((users, at.COUNTERS), np.int64),
+        sums=np.zeros((users, at.SUMS)),
+        hours=np.zeros((users, 24), np.int64),
+        hour_mass=np.zeros((users, 24)),
+        seen=np.zeros((users, at.KINDS), np.int64),
+        mass=np.zeros((users, at.KINDS)),
+        variety=np.zeros((users, at.KINDS)),
+        level=np.zeros((users, at.KINDS)),
+        histogram=np.zeros((STRATA, BINS)),
+        bars=np.zeros(STRATA),
+        ring=np.zeros(HORIZON, np.int64),
+        ids=np.zeros(2 * HORIZON, np.int64),
+    )
+
+
+def empty_window(kept: int) -> Window:
+    """Return a window that keeps the latest ``kept`` matching events of each entity."""
+    return Window(
+        times=np.zeros((_MIN_USERS, kept), np.int64),
+        ips=np.zeros((_MIN_USERS, kept), np.int64),
+        ids=np.zeros((_MIN_USERS, kept, 16), np.uint8),
+        lengths=np.zeros((_MIN_USERS, kept), np.uint8),
+        marks=np.zeros((_MIN_USERS, at.MARKS), np.int64),
+    )
+
+
+def with_room_for_users(state: State, users: int) -> State:
+    """Return ``state`` with rows for at least ``users`` users."""
+    capacity = len(state.counters)
+    if users <= capacity:
+        return state
+    rows = _power_of_two(users)
+    return state._replace(**{name: _taller(getattr(state, name), rows) for name in USER_ARRAYS})
+
+
+def window_with_room(window: Window, entities: int, width: int) -> Window:
+    """Return ``window`` with rows for ``entities`` and ids of up to ``width`` bytes."""
+    if width > window.ids.shape[2]:
+        ids = np.zeros((*window.ids.shape[:2], -(-width // 16) * 16), np.uint8)
+        ids[:, :, : window.ids.shape[2]] = window.ids
+        window = window._replace(ids=ids)
+    if entities <= len(window.marks):
+        return window
+    rows = _power_of_two(entities)
+    return Window(*(_taller(array, rows) for array in window))
+
+
+def needed_cells(entries: int) -> int:
+    """Return the size of a hash table that holds ``entries`` at most half full."""
+    return max(_MIN_CELLS, _power_of_two(2 * entries))
+
+
+def with_room_for_entries(state: State, entries: int) -> State:
+    """Return ``state`` with ``entries`` rows at least; the hash table is not touched."""
+    if entries <= len(state.entries):
+        return state
+    return state._replace(entries=_taller(state.entries, _power_of_two(entries)))
+
+
+def _taller(array: NDArray[np.generic], rows: int) -> NDArray[np.generic]:
+    grown = np.zeros((rows, *array.shape[1:]), array.dtype)
+    grown[: len(array)] = array
+    return grown
+
+
+def _power_of_two(number: int) -> int:
+    return 1 << max(6, (number - 1).bit_length())
