@@ -1,0 +1,99 @@
+"""Follow ``security/CURRENT``: load each newly published run, keep the old one if that fails."""
+
+import asyncio
+import logging
+import time
+from datetime import timedelta
+from pathlib import Path
+
+from contracts.lake import SECURITY, read_current
+from serving_layer.errors import RunError
+from serving_layer.metrics import Metrics
+from serving_layer.views.batch import BatchView
+from serving_layer.views.event_files import EventFileCache
+from serving_layer.views.loading import load_run, read_manifest
+from serving_layer.views.snapshot import Views
+
+logger = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 2.0
+
+
+class RunWatcher:
+    """Loads runs in a thread and publishes them on the event loop."""
+
+    def __init__(
+        self, lake: Path, data_dir: Path, interval: timedelta, views: Views, metrics: Metrics
+    ) -> None:
+        self._lake = lake
+        self._cache = EventFileCache(data_dir / "event-files")
+        self._interval = interval.total_seconds()
+        self._views = views
+        self._metrics = metrics
+        self._look = asyncio.Event()
+        self.failure: RunError | None = None
+        """Why the run that ``CURRENT`` names is not served; None when it is."""
+        self.loaded_at: float | None = None
+
+    def look_now(self) -> None:
+        """Look for a new run without waiting for the next interval."""
+        self._look.set()
+
+    async def run(self) -> None:
+        """Follow ``CURRENT`` until cancelled."""
+        while True:
+            self._look.clear()
+            wait = self._interval
+            try:
+                await self.check()
+            except RunError as error:
+                self._failed(error)
+                wait = max(wait, _RETRY_SECONDS)
+            except OSError as error:  # ours: no space for copies, no permission
+                self._failed(
+                    RunError(str(error.filename or SECURITY), error.strerror or str(error))
+                )
+                wait = max(wait, _RETRY_SECONDS)
+            except Exception as error:  # a file nobody foresaw must not end the watch for good
+                logger.exception("loading a run")
+                self._failed(RunError(str(SECURITY), f"{type(error).__name__}: {error}"))
+                wait = max(wait, _RETRY_SECONDS)
+            try:
+                await asyncio.wait_for(self._look.wait(), wait)
+            except TimeoutError:
+                continue
+
+    async def check(self) -> None:
+        """Load and publish the run that ``CURRENT`` names, if it is not the served one.
+
+        Raises:
+            RunError: If it cannot be loaded.
+        """
+        run_id = await asyncio.to_thread(read_current, self._lake)
+        loaded = self._views.loaded
+        if loaded is not None and loaded.batch.run_id == run_id:
+            self.failure = None
+            return
+        batch = await asyncio.to_thread(self._load, run_id)
+        self._views.publish(batch)
+        self.failure, self.loaded_at = None, time.time()
+        logger.info("serving run %s, %d events", run_id, batch.rows)
+        if batch.manifest is not None:
+            files = batch.manifest.event_files
+            await asyncio.to_thread(self._cache.retain, self._lake / SECURITY, files)
+
+    def _load(self, run_id: str | None) -> BatchView:
+        if run_id is None:
+            return BatchView()
+        manifest = read_manifest(self._lake, run_id)
+        loaded = self._views.loaded
+        previous = loaded.batch.indexes if loaded else ()
+        return load_run(self._lake, manifest, self._cache, self._views.interners, previous)
+
+    def _failed(self, error: RunError) -> None:
+        if self.failure is None or self.failure.detail != error.detail:
+            logger.error("cannot load the published run: %s", error.detail)
+        self.failure = error
+        self._metrics.run_load_failures.labels(type(error).__name__).inc()
+        if self._views.loaded is None:
+            self._views.waiting_for(f"the published run cannot be loaded: {error.detail}")

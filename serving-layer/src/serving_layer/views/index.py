@@ -1,0 +1,271 @@
+"""Events of one piece, sorted, with the look-ups that queries need."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from contracts.views import HIGH_THREAT_SCORE
+from serving_layer.views.columns import Columns, Mask, Positions, columns_of, concatenated
+from serving_layer.views.interning import Interners
+from serving_layer.views.keys import Key
+from serving_layer.views.pieces import Piece, joined
+from serving_layer.views.query import EventFilter
+from serving_layer.views.stored import COLD, stored
+
+_FIRST_CHUNK = 2_048
+_CHUNK_GROWTH = 4
+_POSTINGS_FROM_ROWS = 16_384
+"""Smaller indexes are scanned: a scan costs less than keeping lists per user."""
+
+
+class EventIndex:
+    """An immutable sorted run of events over the rows of one piece."""
+
+    def __init__(
+        self,
+        columns: Columns,
+        piece: Piece,
+        interners: Interners,
+        files: frozenset[str] = frozenset(),
+    ) -> None:
+        self.columns = columns
+        self.piece = piece
+        self.interners = interners
+        self.files = files
+        """Event files that the rows come from; empty for realtime rows."""
+        self._by_hash = np.argsort(columns.id_hash, kind="stable").astype(np.int32)
+        self._hashes = columns.id_hash[self._by_hash]
+        self.anomalies: Positions = np.flatnonzero(columns.is_anomaly)
+        threat = columns.threat_score
+        known = threat[~np.isnan(threat)]
+        self.threat_sum = float(known.sum())
+        self.threat_count = len(known)
+        self.high_threat = int(np.count_nonzero(known >= HIGH_THREAT_SCORE))
+        self._postings = _Postings(columns.user) if len(columns) >= _POSTINGS_FROM_ROWS else None
+
+    @classmethod
+    def build(cls, rows: pa.Table, stream: int, interners: Interners) -> "EventIndex":
+        """Sort and index realtime rows of one partition (``SEGMENT_SCHEMA``, events only)."""
+        cold = stored(rows).select(COLD).combine_chunks().to_batches()
+        return cls(columns_of(rows, stream, interners).sorted(), Piece(cold), interners)
+
+    @classmethod
+    def of_piece(
+        cls,
+        piece: Piece,
+        streams: int | npt.NDArray[np.int32],
+        interners: Interners,
+        files: frozenset[str],
+    ) -> "EventIndex":
+        """Sort and index the rows of a piece (``STORED_SCHEMA``)."""
+        table = pa.Table.from_batches(piece.batches)
+        return cls(columns_of(table, streams, interners).sorted(), piece, interners, files)
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def select(self, wanted: EventFilter, after: Key | None, limit: int) -> Positions:
+        """Return the first ``limit`` positions in merged order that match, after a key."""
+        found: list[Positions] = []
+        missing = limit
+        for positions in self._matches(wanted, after):
+            found.append(positions[:missing])
+            missing -= len(found[-1])
+            if missing <= 0:
+                break
+        return np.concatenate(found) if found else np.empty(0, np.int64)
+
+    def count(self, wanted: EventFilter) -> int:
+        """Return how many events match."""
+        if wanted == EventFilter():
+            return len(self)
+        if wanted == EventFilter(anomalies_only=True):
+            return len(self.anomalies)
+        return sum(len(positions) for positions in self._matches(wanted, None))
+
+    def find(self, event_id: str) -> Positions:
+        """Return the positions of all events with this id."""
+        wanted = hash(event_id)
+        low = int(np.searchsorted(self._hashes, wanted, side="left"))
+        high = int(np.searchsorted(self._hashes, wanted, side="right"))
+        return np.array(
+            [
+                position
+                for position in self._by_hash[low:high].tolist()
+                if self.gather(np.array([position]), ["event_id"]) == [(event_id,)]
+            ],
+            dtype=np.int64,
+        )
+
+    def gather(self, positions: Positions, names: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Return stored values of the events at many positions."""
+        return self.piece.gather(self.columns.row[positions], names)
+
+    def narrow(self, positions: Positions) -> list[dict[str, Any]]:
+        """Return what the index itself knows of events: all that is not in ``stored.COLD``."""
+        columns, interners = self.columns, self.interners
+        texts = {
+            name: [
+                getattr(interners, name).text(code)
+                for code in getattr(columns, name)[positions].tolist()
+            ]
+            for name in ("user", "event_type", "status", "source_ip")
+        }
+        numbers: dict[str, npt.NDArray[Any]] = {
+            "timestamp": -columns.negative_timestamp[positions],
+            "stream": columns.stream[positions],
+            "offset": -columns.negative_offset[positions],
+            "ingested_at": columns.ingested_at[positions],
+            "threat_score": columns.threat_score[positions],
+            "anomaly_score": columns.anomaly_score[positions],
+            "is_anomaly": columns.is_anomaly[positions],
+        }
+        lists = texts | {name: values.tolist() for name, values in numbers.items()}
+        return [
+            dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)
+        ]
+
+    def key(self, position: int) -> Key:
+        """Return where the event at a position stands in the merged order."""
+        columns = self.columns
+        return Key(
+            int(columns.negative_timestamp[position]),
+            int(columns.stream[position]),
+            int(columns.negative_offset[position]),
+        )
+
+    def where(self, mask: Mask) -> "EventIndex | None":
+        """Return an index of only the masked events, or None if there are none."""
+        if mask.all():
+            return self
+        columns = self.columns.take(mask)
+        if not len(columns):
+            return None
+        piece, rows = self.piece.used(columns.row)
+        return EventIndex(replace(columns, row=rows), piece, self.interners, self.files)
+
+    def _matches(self, wanted: EventFilter, after: Key | None) -> Iterator[Positions]:
+        """Yield matching positions in merged order, in growing chunks."""
+        codes = self._codes(wanted)
+        if codes is None:
+            return
+        low, high = self._bounds(wanted, after)
+        candidates = self._candidates(wanted, codes, low, high)
+        length = high - low if candidates is None else len(candidates)
+        start, chunk = 0, _FIRST_CHUNK
+        while start < length:
+            stop = min(start + chunk, length)
+            if candidates is None:
+                mask = self._mask(wanted, codes, slice(low + start, low + stop))
+                inside = np.arange(stop - start) if mask is None else np.flatnonzero(mask)
+                yield inside + (low + start)
+            else:
+                at = candidates[start:stop]
+                mask = self._mask(wanted, codes, at)
+                yield at if mask is None else at[mask]
+            start, chunk = stop, chunk * _CHUNK_GROWTH
+
+    def _codes(self, wanted: EventFilter) -> dict[str, int] | None:
+        """Return the codes that text conditions ask for, None if nothing can match."""
+        codes: dict[str, int] = {}
+        for name in ("user", "event_type", "status", "source_ip"):
+            text = getattr(wanted, name)
+            if text is None:
+                continue
+            code = getattr(self.interners, name).code(text)
+            if code is None:
+                return None
+            codes[name] = code
+        return codes
+
+    def _bounds(self, wanted: EventFilter, after: Key | None) -> tuple[int, int]:
+        times = self.columns.negative_timestamp
+        low, high = 0, len(times)
+        if wanted.end_time is not None:
+            low = int(np.searchsorted(times, -wanted.end_time, side="right"))
+        if wanted.start_time is not None:
+            high = int(np.searchsorted(times, -wanted.start_time, side="right"))
+        if after is not None:
+            low = max(low, self._after(after))
+        return low, max(low, high)
+
+    def _after(self, key: Key) -> int:
+        """Return the first position behind ``key``."""
+        low, high = 0, len(self)
+        for column, value in zip(
+            (self.columns.negative_timestamp, self.columns.stream), key[:2], strict=True
+        ):
+            part = column[low:high]
+            low, high = (
+                low + int(np.searchsorted(part, value, side="left")),
+                low + int(np.searchsorted(part, value, side="right")),
+            )
+        part = self.columns.negative_offset[low:high]
+        return low + int(np.searchsorted(part, key.negative_offset, side="right"))
+
+    def _candidates(
+        self, wanted: EventFilter, codes: dict[str, int], low: int, high: int
+    ) -> Positions | None:
+        """Return the shortest list of positions that holds every match, None for all."""
+        lists: list[npt.NDArray[Any]] = []
+        if wanted.anomalies_only:
+            lists.append(self.anomalies)
+        if self._postings is not None and "user" in codes:
+            lists.append(self._postings.of(codes["user"]))
+        if not lists:
+            return None
+        shortest: npt.NDArray[Any] = lists[0] if len(lists[0]) <= len(lists[-1]) else lists[-1]
+        return shortest[np.searchsorted(shortest, low) : np.searchsorted(shortest, high)]
+
+    def _mask(
+        self, wanted: EventFilter, codes: dict[str, int], at: slice | Positions
+    ) -> Mask | None:
+        columns = self.columns
+        masks: list[Mask] = [getattr(columns, name)[at] == code for name, code in codes.items()]
+        if wanted.anomalies_only:
+            masks.append(columns.is_anomaly[at])
+        if wanted.min_threat is not None:
+            masks.append(columns.threat_score[at] >= wanted.min_threat)
+        if wanted.max_threat is not None:
+            masks.append(columns.threat_score[at] <= wanted.max_threat)
+        if wanted.min_anomaly_score is not None:
+            masks.append(columns.anomaly_score[at] >= wanted.min_anomaly_score)
+        return cast("Mask", np.logical_and.reduce(masks)) if masks else None
+
+    @cached_property
+    def streams(self) -> npt.NDArray[np.int32]:
+        """Stream codes that occur, ascending."""
+        return np.unique(self.columns.stream)
+
+
+class _Postings:
+    """For each user code, the positions of its events in merged order."""
+
+    def __init__(self, codes: npt.NDArray[np.int32]) -> None:
+        self._positions = np.argsort(codes, kind="stable").astype(np.int32)
+        self._codes = codes[self._positions]
+
+    def of(self, code: int) -> npt.NDArray[np.int32]:
+        low = np.searchsorted(self._codes, code, side="left")
+        high = np.searchsorted(self._codes, code, side="right")
+        return self._positions[low:high]
+
+
+def merged(indexes: Sequence[EventIndex]) -> EventIndex:
+    """Return one index of all events of ``indexes``."""
+    parts, start = [], 0
+    for index in indexes:
+        parts.append(replace(index.columns, row=index.columns.row + start))
+        start += index.piece.rows
+    files = frozenset().union(*(index.files for index in indexes))
+    return EventIndex(
+        concatenated(parts).sorted(),
+        joined([index.piece for index in indexes]),
+        indexes[0].interners,
+        files,
+    )

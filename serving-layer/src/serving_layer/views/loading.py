@@ -1,0 +1,131 @@
+"""Load a published run from the lake into a batch view."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import ValidationError
+
+from contracts.alerts import ALERT_SCHEMA
+from contracts.lake import SECURITY, manifest_path
+from contracts.views import AGGREGATE_SCHEMA, USER_SCHEMA, Manifest, ViewFile
+from serving_layer.errors import DamagedFileError, MissingFileError
+from serving_layer.views.alert_list import AlertList, entry
+from serving_layer.views.batch import Aggregates, BatchView, below, held_by_stream
+from serving_layer.views.event_files import EventFileCache, checked
+from serving_layer.views.index import EventIndex
+from serving_layer.views.interning import Interners
+from serving_layer.views.pieces import Piece
+from serving_layer.views.streams import stream_code
+from serving_layer.views.tiers import compacted
+from serving_layer.views.users import UserTable
+
+
+def read_manifest(lake: Path, run_id: str) -> Manifest:
+    """Return the manifest of a run.
+
+    Raises:
+        RunError: If there is none, or it cannot be read.
+    """
+    path = manifest_path(run_id)
+    try:
+        return Manifest.model_validate_json((lake / path).read_bytes())
+    except FileNotFoundError:
+        raise MissingFileError(str(path), "the manifest is missing") from None
+    except (ValidationError, OSError) as error:
+        raise DamagedFileError(str(path), str(error).splitlines()[0]) from error
+
+
+def load_run(
+    lake: Path,
+    manifest: Manifest,
+    cache: EventFileCache,
+    interners: Interners,
+    previous: Sequence[EventIndex] = (),
+) -> BatchView:
+    """Load a run. Event files that ``previous`` indexes hold already are not read again.
+
+    Raises:
+        RunError: Naming the file that is missing or damaged.
+    """
+    security = lake / SECURITY
+    listed = {file.path: file for file in manifest.event_files}
+    kept = [index for index in previous if index.files and index.files <= listed.keys()]
+    held = frozenset[str]().union(*(index.files for index in kept))
+    for path in held:
+        checked(security / path, listed[path])
+    new = [
+        _indexed(cache.rows(security, file), file, interners)
+        for path, file in listed.items()
+        if path not in held and file.rows
+    ]
+    view = BatchView(manifest=manifest)
+    owned = [below(index, view.seam) for index in compacted([*kept, *new])]
+    indexes = tuple(index for index in owned if index is not None)
+    alerts = _table(security, manifest.alert_files, ALERT_SCHEMA)
+    return BatchView(
+        manifest=manifest,
+        indexes=indexes,
+        alerts=AlertList([entry(record) for record in alerts.to_pylist()]).below(view.seam),
+        aggregates=Aggregates.of(_table(security, manifest.aggregate_files, AGGREGATE_SCHEMA)),
+        users=_users(security, manifest),
+        report=_report(security, manifest),
+        held=held_by_stream(indexes),
+    )
+
+
+def _indexed(piece: Piece, file: ViewFile, interners: Interners) -> EventIndex:
+    topics = piece.column("topic")
+    partitions = np.asarray(piece.column("partition").to_numpy(), dtype=np.int32)
+    codes = np.zeros(len(partitions), dtype=np.int32)
+    for topic in topics.unique().to_pylist():
+        base = stream_code(topic, 0)
+        codes[pc.equal(topics, topic).to_numpy()] = base
+    return EventIndex.of_piece(piece, codes | partitions, interners, frozenset({file.path}))
+
+
+def _users(security: Path, manifest: Manifest) -> UserTable:
+    schema = USER_SCHEMA.append(pa.field("is_anomaly", pa.bool_()))
+    table = _table(security, manifest.user_files, schema, hive=True)
+    return UserTable(table, manifest.run_id)
+
+
+def _report(security: Path, manifest: Manifest) -> bytes:
+    try:
+        return (security / manifest.report).read_bytes()
+    except OSError as error:
+        raise MissingFileError(manifest.report, str(error.strerror)) from error
+
+
+def _table(
+    security: Path, files: Sequence[ViewFile], schema: pa.Schema, *, hive: bool = False
+) -> pa.Table:
+    """Return the rows of small view files, in the schema's columns and types."""
+    for file in files:
+        checked(security / file.path, file)
+    with_rows = [file for file in files if file.rows]
+    if not with_rows:
+        return schema.empty_table()
+    names = ", ".join(f'"{name}"' for name in schema.names)
+    options = "hive_partitioning = true, union_by_name = true" if hive else "union_by_name = true"
+    query = f"SELECT {names} FROM read_parquet(?, {options})"  # noqa: S608 - our own column names
+    paths: list[Any] = [str(security / file.path) for file in with_rows]
+    try:
+        with duckdb.connect() as connection:
+            table = connection.sql(query, params=[paths]).to_arrow_table()
+    except duckdb.Error as error:
+        path = _blamed(str(error), with_rows)
+        raise DamagedFileError(path, str(error).splitlines()[0]) from error
+    if hive:
+        flags = pc.cast(table["is_anomaly"], pa.int64())
+        at = table.schema.get_field_index("is_anomaly")
+        table = table.set_column(at, "is_anomaly", pc.cast(flags, pa.bool_()))
+    return table.cast(schema)
+
+
+def _blamed(message: str, files: Sequence[ViewFile]) -> str:
+    return next((file.path for file in files if Path(file.path).name in message), files[0].path)

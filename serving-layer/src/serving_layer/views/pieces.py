@@ -1,0 +1,61 @@
+"""Stored rows, addressed by row number: Arrow record batches, in memory or memory-mapped."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+COPY_BELOW_ROWS = 65_536
+"""Joining pieces of fewer rows copies them into one batch: thousands of tiny batches would cost
+more memory than their rows."""
+
+
+class Piece:
+    """Immutable rows in record batches of one schema."""
+
+    def __init__(self, batches: Sequence[pa.RecordBatch]) -> None:
+        self.batches = list(batches)
+        sizes = [batch.num_rows for batch in self.batches]
+        self.starts: npt.NDArray[np.int64] = np.cumsum([0, *sizes[:-1]], dtype=np.int64)
+        self.rows = sum(sizes)
+        self._names = {name: i for i, name in enumerate(self.batches[0].schema.names)}
+
+    def gather(self, rows: npt.NDArray[np.int64], names: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Return named values of many rows, in the order of ``rows``.
+
+        One take per batch and column: fetching values one by one costs ten times as much.
+        """
+        at = np.searchsorted(self.starts, rows, side="right") - 1
+        gathered: list[tuple[Any, ...]] = [()] * len(rows)
+        for number in np.unique(at).tolist():
+            places = np.flatnonzero(at == number)
+            inside = pa.array(rows[places] - self.starts[number])
+            batch = self.batches[number]
+            columns = [batch.column(self._names[name]).take(inside).to_pylist() for name in names]
+            for place, values in zip(places.tolist(), zip(*columns, strict=True), strict=True):
+                gathered[place] = values
+        return gathered
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """Return one column over all rows."""
+        return pa.chunked_array([batch.column(self._names[name]) for batch in self.batches])
+
+    def used(self, rows: npt.NDArray[np.int64]) -> tuple["Piece", npt.NDArray[np.int64]]:
+        """Return a piece without the batches that hold none of ``rows``, and the rows in it."""
+        at = np.searchsorted(self.starts, rows, side="right") - 1
+        kept = np.unique(at)
+        if len(kept) == len(self.batches):
+            return self, rows
+        piece = Piece([self.batches[i] for i in kept])
+        moved = piece.starts[np.searchsorted(kept, at)] + rows - self.starts[at]
+        return piece, moved
+
+
+def joined(pieces: Sequence[Piece]) -> Piece:
+    """Return the rows of ``pieces`` one after the other."""
+    batches = [batch for piece in pieces for batch in piece.batches]
+    if sum(piece.rows for piece in pieces) < COPY_BELOW_ROWS and len(batches) > 1:
+        batches = pa.Table.from_batches(batches).combine_chunks().to_batches()
+    return Piece(batches)

@@ -1,0 +1,195 @@
+"""Merged answers: batch rows below the seam, realtime rows from it on, as one list."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from contracts.api import Count, Source, Summary
+from serving_layer.views.alert_list import AlertEntry, Order
+from serving_layer.views.index import EventIndex
+from serving_layer.views.keys import Key
+from serving_layer.views.query import EventFilter
+from serving_layer.views.snapshot import Snapshot
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One event of a snapshot."""
+
+    index: EventIndex
+    position: int
+    source: Source
+
+    @property
+    def key(self) -> Key:
+        return self.index.key(self.position)
+
+    @property
+    def is_anomaly(self) -> bool:
+        return bool(self.index.columns.is_anomaly[self.position])
+
+
+def gathered(rows: Sequence[Row], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return what is known of many rows, and the named cold columns, in the rows' order."""
+    owners: dict[int, list[int]] = {}
+    for place, row in enumerate(rows):
+        owners.setdefault(id(row.index), []).append(place)
+    values: list[dict[str, Any]] = [{}] * len(rows)
+    for places in owners.values():
+        positions = np.array([rows[place].position for place in places], dtype=np.int64)
+        index = rows[places[0]].index
+        cold = index.gather(positions, names)
+        for place, each, more in zip(places, index.narrow(positions), cold, strict=True):
+            each.update(zip(names, more, strict=True))
+            values[place] = each
+    return values
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[T]):
+    """One page of a merged list.
+
+    Attributes:
+        items: At most as many as were asked for, in merged order.
+        more: Whether others follow.
+        sources: Items by the layer they came from.
+    """
+
+    items: list[T]
+    more: bool
+    sources: dict[Source, int]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertFilter:
+    """Conditions on alerts that all must hold; times as in ``EventFilter``."""
+
+    severity: str | None = None
+    user: str | None = None
+    rule: str | None = None
+    resolved: bool | None = None
+    start_time: int | None = None
+    end_time: int | None = None
+
+    def matches(self, record: dict[str, Any]) -> bool:
+        """Whether an alert fulfils every condition."""
+        return (
+            self.severity in (None, record["severity"])
+            and self.user in (None, record["user_id"])
+            and (self.rule is None or self.rule in (record["rule_id"], record["alert_type"]))
+            and self.resolved in (None, record["resolved"])
+            and (self.start_time is None or record["timestamp"] >= self.start_time)
+            and (self.end_time is None or record["timestamp"] < self.end_time)
+        )
+
+
+def event_page(
+    snapshot: Snapshot, wanted: EventFilter, after: Key | None, limit: int
+) -> Found[Row]:
+    """Return the first ``limit`` matching events behind ``after``."""
+    indexes = [*snapshot.batch.indexes, *snapshot.realtime.indexes]
+    firsts = [index.select(wanted, after, limit + 1) for index in indexes]
+    chosen = [i for i, positions in enumerate(firsts) if len(positions)]
+    if not chosen:
+        return Found([], more=False, sources={"batch": 0, "realtime": 0})
+    owners = np.repeat(chosen, [len(firsts[i]) for i in chosen])
+    positions = np.concatenate([firsts[i] for i in chosen])
+    keys = [
+        np.concatenate([getattr(indexes[i].columns, name)[firsts[i]] for i in chosen])
+        for name in ("negative_offset", "stream", "negative_timestamp")
+    ]
+    order = np.lexsort(keys)
+    batch_indexes = len(snapshot.batch.indexes)
+    rows = [
+        Row(indexes[owner], position, "batch" if owner < batch_indexes else "realtime")
+        for owner, position in zip(
+            owners[order[:limit]].tolist(), positions[order[:limit]].tolist(), strict=True
+        )
+    ]
+    return Found(rows, more=len(order) > limit, sources=_sources(row.source for row in rows))
+
+
+def event_by_id(snapshot: Snapshot, event_id: str) -> Row | None:
+    """Return the event with this id; of several, the one with the lowest coordinates."""
+    rows = [
+        Row(index, position, source)
+        for source, indexes in _layers(snapshot)
+        for index in indexes
+        for position in index.find(event_id).tolist()
+    ]
+    return min(rows, key=lambda row: (row.key.stream, row.key.offset), default=None)
+
+
+def count(snapshot: Snapshot, wanted: EventFilter) -> Count:
+    """Count matching events; pre-aggregated rows answer for the batch view where they can."""
+    batch = snapshot.batch
+    if wanted.only_type_and_status() and (wanted.event_type or wanted.status):
+        in_batch = batch.aggregates.count(wanted)
+    else:
+        in_batch = sum(index.count(wanted) for index in batch.indexes)
+    in_realtime = sum(index.count(wanted) for index in snapshot.realtime.indexes)
+    return Count(
+        count=in_batch + in_realtime,
+        batch=in_batch,
+        realtime=in_realtime,
+        complete=snapshot.complete,
+    )
+
+
+def summary(snapshot: Snapshot, analyses: int) -> Summary:
+    """Return totals: batch aggregates plus realtime aggregates."""
+    events = count(snapshot, EventFilter())
+    anomalies = count(snapshot, EventFilter(anomalies_only=True))
+    sums, indexes = snapshot.batch.aggregates, snapshot.realtime.indexes
+    scored = sums.threat_score_count + sum(index.threat_count for index in indexes)
+    total = sums.threat_score_sum + sum(index.threat_sum for index in indexes)
+    return Summary(
+        totalEvents=events.count,
+        highThreatEvents=sums.high_threat_events + sum(index.high_threat for index in indexes),
+        averageThreatScore=total / scored if scored else 0.0,
+        totalAnalyses=analyses,
+        totalAnomalies=anomalies.count,
+        batchEvents=events.batch,
+        realtimeEvents=events.realtime,
+        complete=snapshot.complete,
+    )
+
+
+def alert_page(
+    snapshot: Snapshot, wanted: AlertFilter, after: Order | None, limit: int
+) -> Found[tuple[AlertEntry, Source]]:
+    """Return the first ``limit`` matching alerts behind ``after``."""
+    layers: list[tuple[Source, list[AlertEntry]]] = [
+        ("batch", snapshot.batch.alerts.after(after)),
+        ("realtime", snapshot.realtime.alerts.after(after)),
+    ]
+    found: list[tuple[AlertEntry, Source]] = []
+    for source, entries in layers:
+        matching = (each for each in entries if wanted.matches(each.record))
+        found.extend((each, source) for each, _ in zip(matching, range(limit + 1), strict=False))
+    found.sort(key=lambda item: item[0].order)
+    page = found[:limit]
+    return Found(page, more=len(found) > limit, sources=_sources(source for _, source in page))
+
+
+def alert_by_id(snapshot: Snapshot, alert_id: str) -> tuple[AlertEntry, Source] | None:
+    """Return the alert with this id and the layer that holds it."""
+    if (each := snapshot.batch.alerts.by_id.get(alert_id)) is not None:
+        return each, "batch"
+    if (each := snapshot.realtime.alerts.by_id.get(alert_id)) is not None:
+        return each, "realtime"
+    return None
+
+
+def _layers(snapshot: Snapshot) -> list[tuple[Source, tuple[EventIndex, ...]]]:
+    return [("batch", snapshot.batch.indexes), ("realtime", snapshot.realtime.indexes)]
+
+
+def _sources(sources: Iterable[Source]) -> dict[Source, int]:
+    counted: Counter[Source] = Counter(sources)
+    return {"batch": counted["batch"], "realtime": counted["realtime"]}

@@ -1,0 +1,164 @@
+"""The realtime view: rows at or above the seam, as tailed from the speed layer."""
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from contracts.views import RecordKind
+from serving_layer.views.alert_list import AlertList, Record
+from serving_layer.views.index import EventIndex
+from serving_layer.views.interning import Interners
+from serving_layer.views.tiers import compacted, replaced
+
+INLINE_MERGE_ROWS = 8_192
+"""Larger merges are left to a thread: they would hold up requests by milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A range of one partition as the speed layer committed it.
+
+    Attributes:
+        rows: ``SEGMENT_SCHEMA``, every record of ``[first_offset, next_offset)``.
+        alerts: Alerts raised in the range.
+    """
+
+    stream: int
+    first_offset: int
+    next_offset: int
+    rows: pa.Table
+    alerts: Sequence[Record] = ()
+
+
+class _Removed:
+    """Offsets and kinds of records that are no events; only ever appended to."""
+
+    def __init__(self) -> None:
+        self.offsets = array("q")
+        self.kinds = bytearray()
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What is held of one partition: every record of ``[first_offset, next_offset)``."""
+
+    first_offset: int
+    next_offset: int
+    _removed: _Removed = field(default_factory=_Removed, compare=False, repr=False)
+    _removed_count: int = 0
+
+    def removed(self, kind: RecordKind, below: int) -> int:
+        """Return how many records of ``kind`` lie in ``[first_offset, below)``."""
+        low = bisect_left(self._removed.offsets, self.first_offset, 0, self._removed_count)
+        high = bisect_left(self._removed.offsets, below, 0, self._removed_count)
+        return self._removed.kinds.count(kind, low, max(low, high))
+
+    def extended(self, rows: pa.Table, next_offset: int) -> "Coverage":
+        """Return coverage that includes more rows, all at or after ``next_offset`` of this."""
+        others = rows.filter(pc.not_equal(rows["kind"], int(RecordKind.EVENT)))
+        self._removed.offsets.extend(others["offset"].to_pylist())
+        self._removed.kinds.extend(others["kind"].to_pylist())
+        return replace(
+            self, next_offset=next_offset, _removed_count=self._removed_count + others.num_rows
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RealtimeView:
+    """Immutable; every change gives a new view that shares what did not change."""
+
+    interners: Interners
+    indexes: tuple[EventIndex, ...] = ()
+    coverage: Mapping[int, Coverage] = field(default_factory=dict)
+    alerts: AlertList = field(default_factory=AlertList)
+
+    def opened(self, stream: int, offset: int) -> "RealtimeView":
+        """Return a view that holds an empty range of a partition, beginning at ``offset``."""
+        view = self._without({stream}) if stream in self.coverage else self
+        return replace(view, coverage={**view.coverage, stream: Coverage(offset, offset)})
+
+    def appended(self, segment: Segment) -> "RealtimeView":
+        """Return a view that holds a segment too.
+
+        Rows that are held already are skipped: a speed layer that rebuilt its store serves the
+        same rows again.
+        """
+        covered = self.coverage[segment.stream]
+        if segment.next_offset <= covered.next_offset:
+            return self
+        rows = segment.rows
+        if segment.first_offset < covered.next_offset:
+            rows = rows.filter(pc.greater_equal(rows["offset"], covered.next_offset))
+        alerts = [each for each in segment.alerts if each["offset"] >= covered.next_offset]
+        extended = covered.extended(rows, segment.next_offset)
+        events = rows.filter(pc.equal(rows["kind"], int(RecordKind.EVENT)))
+        indexes = self.indexes
+        if events.num_rows:
+            index = EventIndex.build(events, segment.stream, self.interners)
+            indexes = compacted((*indexes, index), max_rows=INLINE_MERGE_ROWS)
+        return replace(
+            self,
+            indexes=indexes,
+            coverage={**self.coverage, segment.stream: extended},
+            alerts=self.alerts.extended(alerts) if alerts else self.alerts,
+        )
+
+    def above(self, seam: Mapping[int, int]) -> "RealtimeView":
+        """Return a view that begins at a new seam.
+
+        Where the new seam lies below what is held (a run was taken back), the partition starts
+        empty at the seam, to be tailed again.
+        """
+        coverage = dict(self.coverage)
+        restarted = set()
+        for stream, offset in seam.items():
+            held = coverage.get(stream)
+            if held is None or offset < held.first_offset:
+                coverage[stream] = Coverage(offset, offset)
+                restarted.add(stream)
+            else:
+                coverage[stream] = replace(
+                    held, first_offset=offset, next_offset=max(offset, held.next_offset)
+                )
+        firsts = {stream: held.first_offset for stream, held in coverage.items()}
+        kept = replace(
+            self._without(restarted & set(self.coverage)),
+            coverage=coverage,
+        )
+        return replace(
+            kept,
+            indexes=_above(kept.indexes, firsts),
+            alerts=kept.alerts.above(firsts),
+        )
+
+    def merged(self, old: Sequence[EventIndex], new: EventIndex) -> "RealtimeView | None":
+        """Return a view with ``old`` indexes merged into ``new``; None if they are gone."""
+        held = {id(index) for index in self.indexes}
+        if not all(id(index) in held for index in old):
+            return None
+        return replace(self, indexes=replaced(self.indexes, old, new))
+
+    def _without(self, streams: set[int]) -> "RealtimeView":
+        if not streams:
+            return self
+        never = dict.fromkeys(streams, np.iinfo(np.int64).max)
+        return replace(self, indexes=_above(self.indexes, never), alerts=self.alerts.above(never))
+
+
+def _above(indexes: Sequence[EventIndex], firsts: Mapping[int, int]) -> tuple[EventIndex, ...]:
+    kept = []
+    for index in indexes:
+        mask = np.ones(len(index), dtype=bool)
+        for stream in index.streams.tolist():
+            if stream in firsts:
+                inside = index.columns.stream == stream
+                mask &= ~inside | (-index.columns.negative_offset >= firsts[stream])
+        part = index.where(mask)
+        if part is not None:
+            kept.append(part)
+    return tuple(kept)

@@ -1,0 +1,100 @@
+"""Events as clients see them: the stored JSON, and what the system added."""
+
+import json
+from collections.abc import Sequence
+from math import isnan
+from typing import Any
+
+import orjson
+
+from contracts.views import COMPONENTS
+from serving_layer.views.reads import Row, gathered
+from serving_layer.views.stored import PARTS
+from serving_layer.views.streams import topic_partition
+
+Body = dict[str, Any]
+
+
+def event_bodies(rows: Sequence[Row]) -> list[Body | orjson.Fragment]:
+    """Return events ready for orjson.
+
+    Keys of ours replace keys of the same name in the stored JSON, which its producer chose.
+    ``status``, ``source_ip`` and ``threat_score`` are added where the event has them only in
+    another place or spelling.
+    """
+    return [
+        _event_body(row, values)
+        for row, values in zip(rows, gathered(rows, ("event_id", "raw")), strict=True)
+    ]
+
+
+def anomaly_bodies(rows: Sequence[Row]) -> list[Body]:
+    """Return the anomaly records (``contracts.api.AnomalyRecord``) of anomalous events."""
+    return [
+        _anomaly_body(row, values)
+        for row, values in zip(rows, gathered(rows, ("event_id", "reasons", PARTS)), strict=True)
+    ]
+
+
+def _anomaly_body(row: Row, values: Body) -> Body:
+    names = ("event_id", "user", "timestamp", "event_type", "source_ip")
+    parts = (0.0 if isnan(part) else part for part in values[PARTS])
+    return {
+        **{name: values[name] for name in names},
+        "anomaly_score": _number(values["anomaly_score"]) or 0.0,
+        **dict(zip(COMPONENTS, parts, strict=True)),
+        "reasons": values["reasons"] or [],
+        "source": row.source,
+    }
+
+
+def _event_body(row: Row, values: Body) -> Body | orjson.Fragment:
+    topic, partition = topic_partition(values["stream"])
+    derived = {
+        "status": values["status"],
+        "source_ip": values["source_ip"],
+        "threat_score": _number(values["threat_score"]),
+    }
+    system = {
+        "event_id": values["event_id"],
+        "timestamp": values["timestamp"],
+        "event_type": values["event_type"],
+        "user": values["user"],
+        "anomaly_score": _number(values["anomaly_score"]),
+        "is_anomaly": values["is_anomaly"],
+        "topic": topic,
+        "partition": partition,
+        "offset": values["offset"],
+        "ingested_at": values["ingested_at"],
+        "source": row.source,
+    }
+    try:
+        return _body(orjson.loads(values["raw"]), derived, system)
+    except orjson.JSONDecodeError:
+        return _lenient(values["raw"], derived, system)
+
+
+def _number(value: float) -> float | None:
+    return None if isnan(value) else value
+
+
+def _body(stored: object, derived: Body, system: Body) -> Body:
+    body = stored if isinstance(stored, dict) else {}
+    for name, value in derived.items():
+        if value is not None and body.get(name) is None:
+            body[name] = value
+    body.update(system)
+    return body
+
+
+def _lenient(raw: bytes, derived: Body, system: Body) -> orjson.Fragment:
+    """Render an event whose unknown keys hold text that is not valid Unicode.
+
+    The decoder accepts it, because it skips what it does not know. Invalid bytes become
+    replacement characters, lone surrogates stay as escapes.
+    """
+    try:
+        stored = json.loads(raw.decode(errors="replace"))
+    except (ValueError, RecursionError):
+        stored = {}
+    return orjson.Fragment(json.dumps(_body(stored, derived, system)).encode())
