@@ -1,0 +1,121 @@
+"""Events in the asked window or, when nothing falls in it, around the latest known event."""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+
+from contracts.api import EventRecord
+from genai_assistant.clock import when
+from genai_assistant.evidence import REAL_TIME, Findings, Ledger, Record
+from genai_assistant.phrases import spoken
+from genai_assistant.planner import Window
+from genai_assistant.records import event_status, source_address
+from genai_assistant.sources import Sources
+
+PAGE = 500
+LATEST = 100
+TOP = 5
+STALE_FRESHNESS = 0.8
+NO_DATA_FRESHNESS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """Events of a window, newest first.
+
+    Attributes:
+        rows: The newest events, at most ``PAGE``.
+        total: How many there are in all.
+        is_exact: False when the total is a lower bound.
+        window: The window that was used.
+        is_fallback: True when it is not the asked one.
+        failure: Why nothing is known, when the serving layer failed.
+    """
+
+    rows: list[EventRecord]
+    total: int
+    is_exact: bool
+    window: Window
+    is_fallback: bool
+    failure: str | None = None
+
+    @property
+    def freshness(self) -> float:
+        """How near the evidence is to what was asked; see the package's README."""
+        if not self.rows:
+            return NO_DATA_FRESHNESS
+        return STALE_FRESHNESS if self.is_fallback else 1.0
+
+
+async def activity(sources: Sources, window: Window, **filters: str | None) -> Activity:
+    """Fetch events of ``window``; none there: those of equal length up to the latest event."""
+    inside, latest = await asyncio.gather(
+        sources.events(start_time=window.start_ms, end_time=window.end_ms, limit=PAGE, **filters),
+        sources.events(limit=LATEST, **filters),
+    )
+    page = inside.value
+    used, is_fallback = window, False
+    if page is None or not page.data:
+        page = latest.value
+        if page is None:
+            return Activity([], 0, False, window, False, inside.failure or latest.failure)
+        if not page.data:
+            return Activity([], 0, True, window, False, inside.failure)
+        newest = page.data[0].timestamp
+        used = Window(newest - window.length_ms, newest + 1, window.label)
+        is_fallback = True
+    rows = [row for row in page.data if used.start_ms <= row.timestamp < used.end_ms]
+    is_exact = page.complete
+    total = len(rows)
+    if page.next_cursor is not None and len(rows) == len(page.data):
+        counted = await sources.count(start_time=used.start_ms, end_time=used.end_ms, **filters)
+        if counted.value is not None and counted.value.count >= total:
+            total = counted.value.count
+            is_exact = is_exact and counted.value.complete
+        else:
+            is_exact = False
+    return Activity(rows, total, is_exact, used, is_fallback)
+
+
+def summarised(found: Activity, **subject: str) -> Record:
+    """Return the figures of an activity as an evidence record."""
+    rows = found.rows
+    scores = [row.anomaly_score for row in rows if row.anomaly_score is not None]
+    addresses = Counter(filter(None, map(source_address, rows)))
+    return {
+        **subject,
+        "window": found.window.label,
+        "from": found.window.start_ms,
+        "to": found.window.end_ms,
+        "is_fallback": found.is_fallback,
+        "events": found.total,
+        "is_exact": found.is_exact,
+        "events_examined": len(rows),
+        "anomalous_events": sum(row.is_anomaly for row in rows),
+        "failed_events": sum(event_status(row) == "failed" for row in rows),
+        "source_addresses": len(addresses),
+        "top_addresses": dict(addresses.most_common(TOP)),
+        "event_types": dict(Counter(row.event_type for row in rows).most_common(TOP)),
+        "first_event": min((row.timestamp for row in rows), default=None),
+        "last_event": max((row.timestamp for row in rows), default=None),
+        "highest_anomaly_score": max(scores, default=None),
+    }
+
+
+def record_activity(found: Activity, ledger: Ledger, **subject: str) -> str | None:
+    """Add the summary to the evidence; None when the serving layer gave nothing to summarise."""
+    if found.failure:
+        return None
+    return ledger.add("activity", REAL_TIME, summarised(found, **subject))
+
+
+def tell_fallback(found: Activity, findings: Findings, cite: str, of_whom: str = "") -> None:
+    """Say that nothing fell in the asked window, when that is so."""
+    if found.is_fallback:
+        latest = when(found.window.end_ms - 1)
+        findings.say(
+            f"Nothing{of_whom} falls {spoken(found.window.label)} counted back from now; the "
+            f"latest known event is at {latest}, and this answer covers the same length of time "
+            "up to it",
+            cite,
+        )

@@ -1,0 +1,224 @@
+"""One question from plan to checked answer."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from contracts.api import UserAnomaly
+from genai_assistant.bodies import ActionOut, Answer, EvidenceOut, Query, UsageOut
+from genai_assistant.clock import now_ms
+from genai_assistant.confidence import confidence
+from genai_assistant.evidence import RAG, REAL_TIME, Findings, Ledger, Record
+from genai_assistant.hostile import cleaned, quote
+from genai_assistant.metrics import Metrics
+from genai_assistant.model import ChatModel
+from genai_assistant.planner import Kind, Plan, plan
+from genai_assistant.questions import (
+    alerts,
+    counts,
+    explain_event,
+    failed_logins,
+    overview,
+    pipeline,
+    technique,
+    top_risk,
+    user_activity,
+    user_anomaly,
+)
+from genai_assistant.retrieval.index import ThreatIndex
+from genai_assistant.runbooks import Runbook, actions, in_words, load_runbooks
+from genai_assistant.serving_client import ServingClient
+from genai_assistant.sources import Sources
+from genai_assistant.wording import EVIDENCE_MODE, Wording, as_they_are, by_model
+
+logger = logging.getLogger(__name__)
+
+Investigation = Callable[[Plan, Sources, Ledger], Awaitable[Findings]]
+
+INVESTIGATIONS: dict[Kind, Investigation] = {
+    Kind.USER_ANOMALY: user_anomaly.investigate,
+    Kind.USER_ACTIVITY: user_activity.of_user,
+    Kind.ADDRESS_ACTIVITY: user_activity.of_address,
+    Kind.TOP_RISK: top_risk.investigate,
+    Kind.OPEN_ALERTS: alerts.open_alerts,
+    Kind.EXPLAIN_ALERT: alerts.explain,
+    Kind.EXPLAIN_EVENT: explain_event.investigate,
+    Kind.FAILED_LOGINS: failed_logins.investigate,
+    Kind.PIPELINE: pipeline.investigate,
+    Kind.COUNTS: counts.investigate,
+    Kind.OVERVIEW: overview.investigate,
+}
+CAPABILITIES = (
+    "whether a user is anomalous and why",
+    "what happened to a user or from an address",
+    "who is riskiest",
+    "open alerts and what to do first",
+    "failed logins",
+    "an alert or event by its id",
+    "what a technique means",
+    "the health of the pipeline",
+    "counts of events and anomalies",
+)
+MAX_SUPPORTING_EVENTS = 20
+MAX_FAILURES_TOLD = 3
+THREAT_INTEL = 3
+
+
+class Assistant:
+    """Answers questions; safe to share between requests."""
+
+    def __init__(
+        self,
+        serving: ServingClient,
+        index: ThreatIndex,
+        metrics: Metrics,
+        model: ChatModel | None = None,
+        clock: Callable[[], int] = now_ms,
+    ) -> None:
+        self._serving = serving
+        self._index = index
+        self._metrics = metrics
+        self._model = model
+        self._clock = clock
+        self._runbooks: list[Runbook] = load_runbooks()
+
+    @property
+    def mode(self) -> str:
+        """How answers are worded when all goes well."""
+        return self._model.name if self._model else EVIDENCE_MODE
+
+    async def answer(self, query: Query) -> Answer:
+        """Answer a question. Failures of sources or model lower the answer, never raise."""
+        started = time.perf_counter()
+        # A window the client did not name may be named by the question's words.
+        window = query.context_window if "context_window" in query.model_fields_set else None
+        asked = plan(query.question, self._clock(), context_window=window, user_id=query.user_id)
+        answer = await self.carry_out(asked, include_threat_intel=query.include_threat_intel)
+        seconds = time.perf_counter() - started
+        answer = answer.model_copy(update={"query_time_ms": round(seconds * 1000, 2)})
+        self._measure(answer, seconds)
+        return answer
+
+    async def carry_out(
+        self, asked: Plan, *, include_threat_intel: bool = True, use_model: bool = True
+    ) -> Answer:
+        """Fetch what a plan needs and word the answer."""
+        ledger = Ledger()
+        sources = Sources(self._serving, ledger)
+        findings, batch = await self._investigate(asked, sources, ledger)
+        intel: list[Record] = []
+        if include_threat_intel and findings.context:
+            intel = await self._add_intel(asked, findings, ledger)
+        _tell_what_failed(findings, ledger)
+        details = actions(self._runbooks, findings, ledger)
+        wording = await self._word(asked, findings, ledger, use_model=use_model)
+        return Answer(
+            answer=wording.text,
+            confidence=confidence(findings, ledger),
+            supporting_events=[cleaned(one) for one in findings.events[:MAX_SUPPORTING_EVENTS]],
+            threat_intel=intel,
+            recommended_actions=[in_words(one) for one in details],
+            query_time_ms=0,
+            sources_used=list(ledger.sources_used()),
+            batch_anomaly=batch,
+            mode=_mode(wording, ledger),
+            citation_check=wording.checked,
+            evidence=[
+                EvidenceOut(id=one.id, kind=one.kind, source=one.source, record=one.record)
+                for one in ledger.evidence
+            ],
+            kind=asked.kind.value,
+            verdict=findings.verdict,
+            action_details=[ActionOut(**one) for one in details],
+            usage=UsageOut(
+                prompt_tokens=wording.usage.prompt_tokens,
+                completion_tokens=wording.usage.completion_tokens,
+                cost_dollars=wording.usage.cost_dollars,
+                is_estimated=wording.usage.is_estimated,
+            ),
+        )
+
+    async def _investigate(
+        self, asked: Plan, sources: Sources, ledger: Ledger
+    ) -> tuple[Findings, UserAnomaly | None]:
+        """Run the plan's investigation, and look the user up in the batch run beside it."""
+        if asked.kind is Kind.UNSUPPORTED:
+            return _capabilities(ledger), None
+        verdict = sources.user_verdict(asked.user) if asked.user else None
+        if asked.kind is Kind.TECHNIQUE:
+            findings = await technique.investigate(asked, sources, ledger, self._index)
+        else:
+            findings = await INVESTIGATIONS[asked.kind](asked, sources, ledger)
+        return findings, (await verdict).value if verdict else None
+
+    async def _add_intel(self, asked: Plan, findings: Findings, ledger: Ledger) -> list[Record]:
+        """Add techniques named by alerts, then those nearest to what was found."""
+        named = [self._index.get(name) for name in findings.techniques]
+        hits = await asyncio.to_thread(self._index.query, findings.context, THREAT_INTEL)
+        chosen = {one.id: one for one in (*named, *(hit.document for hit in hits)) if one}
+        cited = {one.record["id"]: one.id for one in ledger.evidence if one.source == RAG}
+        intel = []
+        for document in list(chosen.values())[:THREAT_INTEL]:
+            record = document.record()
+            cite = cited.get(document.id) or ledger.add(document.kind, RAG, record)
+            intel.append({**record, "evidence": cite})
+            if document.id in cited or asked.kind is Kind.TECHNIQUE:
+                continue
+            relation = (
+                "Named by an alert" if document.id in findings.techniques else "Possibly related"
+            )
+            findings.say(f"{relation}: {document.id} {quote(document.name)}", cite)
+        return intel
+
+    async def _word(
+        self, asked: Plan, findings: Findings, ledger: Ledger, *, use_model: bool
+    ) -> Wording:
+        if self._model is None or not use_model or asked.kind is Kind.UNSUPPORTED:
+            return as_they_are(findings.statements, ledger)
+        return await by_model(self._model, asked.question, findings.statements, ledger)
+
+    def _measure(self, answer: Answer, seconds: float) -> None:
+        metrics = self._metrics
+        mode = answer.mode.partition(":")[0]
+        metrics.queries.labels(answer.kind, mode).inc()
+        metrics.query_duration.observe(seconds)
+        metrics.confidence.observe(answer.confidence)
+        metrics.supporting_events.observe(len(answer.supporting_events))
+        metrics.threat_intel.observe(len(answer.threat_intel))
+        metrics.sentences.labels("valid").inc(answer.citation_check.valid)
+        metrics.sentences.labels("dropped").inc(answer.citation_check.dropped)
+        if mode == "degraded":
+            metrics.errors.labels("model" if "model" in answer.mode else "data_source").inc()
+            logger.warning("answer %s: %s", answer.kind, answer.mode)
+
+
+def _capabilities(ledger: Ledger) -> Findings:
+    findings = Findings()
+    cite = ledger.add("capabilities", RAG, {"answers": list(CAPABILITIES)})
+    findings.say(f"I can answer questions about {'; '.join(CAPABILITIES)}", cite)
+    findings.freshness = 0.1
+    return findings
+
+
+def _tell_what_failed(findings: Findings, ledger: Ledger) -> None:
+    """Say which source could not be read, and when too little is left to answer."""
+    has_answer = bool(findings.statements)
+    for failure in list(dict.fromkeys(ledger.failures))[:MAX_FAILURES_TOLD]:
+        source, _, reason = failure.partition(": ")
+        cite = ledger.add("source_failure", REAL_TIME, {"failed_source": source, "reason": reason})
+        if not has_answer:
+            has_answer = True
+            findings.say("There is not enough evidence to answer", cite)
+        findings.say(f"Source {quote(source)} could not be read: {quote(reason)}", cite)
+    if not has_answer:
+        cite = ledger.add("search", RAG, {"found": False})
+        findings.say("There is not enough evidence to answer: nothing was found", cite)
+        findings.freshness = min(findings.freshness, 0.2)
+
+
+def _mode(wording: Wording, ledger: Ledger) -> str:
+    """Name the wording; a source that failed degrades it, whoever worded it."""
+    if ledger.failures and not wording.mode.startswith("degraded"):
+        return f"degraded: {ledger.failures[0].partition(': ')[0]} not available"
+    return wording.mode

@@ -1,0 +1,40 @@
+"""What routes may ask for."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from genai_assistant.assistant import Assistant
+from genai_assistant.health import HealthCheck
+from genai_assistant.metrics import Metrics
+from genai_assistant.retrieval.index import ThreatIndex
+
+
+def get_assistant(request: Request) -> Assistant:
+    """Return the assistant built in the application's lifespan."""
+    assistant: Assistant = request.app.state.assistant
+    return assistant
+
+
+def get_index(request: Request) -> ThreatIndex:
+    """Return the retrieval index opened in the application's lifespan."""
+    index: ThreatIndex = request.app.state.index
+    return index
+
+
+def get_metrics(request: Request) -> Metrics:
+    """Return the application's metrics."""
+    metrics: Metrics = request.app.state.metrics
+    return metrics
+
+
+def get_health(request: Request) -> HealthCheck:
+    """Return the health check built in the application's lifespan."""
+    health: HealthCheck = request.app.state.health
+    return health
+
+
+AssistantDep = Annotated[Assistant, Depends(get_assistant)]
+IndexDep = Annotated[ThreatIndex, Depends(get_index)]
+MetricsDep = Annotated[Metrics, Depends(get_metrics)]
+HealthDep = Annotated[HealthCheck, Depends(get_health)]

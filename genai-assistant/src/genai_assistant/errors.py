@@ -1,0 +1,38 @@
+"""Everything the assistant raises on purpose.
+
+* AssistantError
+  - ServingError            the serving layer did not give what was asked
+    + UnreachableError          no answer, or a 5xx
+    + NotFoundError             404: it does not know the thing
+    + BadAnswerError            an answer that is not what the contract says
+  - ModelError              the language model gave nothing usable
+  - CorpusError             a data file of ours is damaged
+"""
+
+
+class AssistantError(Exception):
+    """Base class: caught at the edge of an answer, which then says what is missing."""
+
+
+class ServingError(AssistantError):
+    """The serving layer did not give what was asked."""
+
+
+class UnreachableError(ServingError):
+    """No answer in time, no connection, or a server error."""
+
+
+class NotFoundError(ServingError):
+    """The serving layer does not know the thing asked for."""
+
+
+class BadAnswerError(ServingError):
+    """The serving layer answered something else than its contract."""
+
+
+class ModelError(AssistantError):
+    """The language model gave nothing usable; its text is the reason in a few words."""
+
+
+class CorpusError(AssistantError):
+    """A data file shipped with the package does not read."""

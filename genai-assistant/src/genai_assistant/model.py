@@ -1,0 +1,152 @@
+"""The language model: an OpenAI-compatible chat endpoint that may be absent, slow or hostile."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import openai
+
+from genai_assistant.errors import ModelError
+from genai_assistant.metrics import Metrics
+from genai_assistant.settings import Settings
+
+Foreign = Any
+"""What the client library made of a server's bytes: it does not check them."""
+
+CHARS_PER_TOKEN = 4
+MAX_REPLY_CHARS = 8_000
+NO_KEY = "none"
+"""The client library refuses an empty key, also for local servers that want none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens and dollars of one call."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_dollars: float = 0.0
+    is_estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the model wrote, and what it cost."""
+
+    text: str
+    usage: Usage
+
+
+class ChatModel(Protocol):
+    """Something that rewords."""
+
+    name: str
+    last_error: str | None
+
+    async def complete(self, messages: list[dict[str, str]]) -> Reply:
+        """Return the model's text, or raise ModelError."""
+        ...
+
+    async def close(self) -> None:
+        """Release its connections."""
+        ...
+
+
+class OpenAIModel:
+    """``ChatModel`` over any OpenAI-compatible server."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else ""
+        self.name = settings.openai_model
+        self.last_error: str | None = None
+        self._settings = settings
+        self._metrics = metrics
+        self._client = openai.AsyncOpenAI(
+            api_key=key.strip() or NO_KEY,
+            base_url=settings.openai_base_url or "https://api.openai.com/v1",
+            timeout=settings.model_timeout_seconds,
+            max_retries=1,
+        )
+
+    async def complete(self, messages: list[dict[str, str]]) -> Reply:
+        """Ask for one completion.
+
+        Raises:
+            ModelError: For every failure, with a reason that holds nothing of the reply.
+        """
+        started = time.perf_counter()
+        status = "error"
+        try:
+            answer = await self._ask_in_time(messages)
+            text = _text_of(answer)
+            status = "ok"
+        except ModelError as error:
+            self.last_error = str(error)
+            raise
+        finally:
+            self._metrics.model_duration.observe(time.perf_counter() - started)
+            self._metrics.model_requests.labels(status).inc()
+        self.last_error = None
+        return Reply(text, self._account(answer, messages, text))
+
+    async def close(self) -> None:
+        """Close the connection pool."""
+        await self._client.close()
+
+    async def _ask_in_time(self, messages: list[dict[str, str]]) -> Foreign:
+        try:
+            async with asyncio.timeout(self._settings.model_deadline_seconds):
+                return await self._ask(messages)
+        except TimeoutError as error:
+            raise ModelError("model missed the deadline") from error
+
+    async def _ask(self, messages: list[dict[str, str]]) -> Foreign:
+        request: Any = messages
+        try:
+            return await self._client.chat.completions.create(
+                model=self.name,
+                messages=request,
+                temperature=0,
+                max_tokens=self._settings.model_max_tokens,
+            )
+        except openai.APITimeoutError as error:
+            raise ModelError("model timed out") from error
+        except openai.APIConnectionError as error:
+            raise ModelError("model unreachable") from error
+        except openai.APIStatusError as error:
+            raise ModelError(f"model answered HTTP {error.status_code}") from error
+        # The library parses foreign bytes without checking them, so any error may come out.
+        except Exception as error:
+            raise ModelError(f"model reply unreadable ({type(error).__name__})") from error
+
+    def _account(self, answer: Foreign, messages: list[dict[str, str]], text: str) -> Usage:
+        usage = getattr(answer, "usage", None)
+        reported = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
+        prompt, completion = (one if _is_count(one) else None for one in reported)
+        is_estimated = prompt is None or completion is None
+        if prompt is None:
+            prompt = sum(len(one["content"]) for one in messages) // CHARS_PER_TOKEN
+        if completion is None:
+            completion = len(text) // CHARS_PER_TOKEN
+        prices = self._settings.model_prices.get(self.name, (0.0, 0.0))
+        cost = (prompt * prices[0] + completion * prices[1]) / 1_000_000
+        self._metrics.model_tokens.labels("prompt").inc(prompt)
+        self._metrics.model_tokens.labels("completion").inc(completion)
+        self._metrics.model_cost.inc(cost)
+        return Usage(prompt, completion, cost, is_estimated)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9
+
+
+def _text_of(answer: Foreign) -> str:
+    """Return the reply's text; the library does not validate what servers send."""
+    choices = getattr(answer, "choices", None)
+    if not isinstance(choices, list) or not choices:
+        raise ModelError("model reply has no choices")
+    content = getattr(getattr(choices[0], "message", None), "content", None)
+    if not isinstance(content, str) or not content.strip():
+        raise ModelError("model reply has no text")
+    return content[:MAX_REPLY_CHARS]

@@ -1,0 +1,142 @@
+"""Which alerts are open and what to do first; and one alert explained."""
+
+import asyncio
+from collections import Counter
+
+from contracts.alerts import SEVERITIES, Alert
+from contracts.api import EventRecord, Page
+from genai_assistant.clock import when
+from genai_assistant.evidence import BATCH, REAL_TIME, Findings, Ledger, Record
+from genai_assistant.hostile import quote
+from genai_assistant.phrases import counted
+from genai_assistant.planner import Plan
+from genai_assistant.questions.statements import say_alert
+from genai_assistant.records import alert_record, event_record, verdict_record
+from genai_assistant.sources import Fetched, Sources
+
+PAGE = 200
+SERIOUS_PAGE = 50
+SHOWN = 5
+EVENTS_SHOWN = 3
+
+
+async def open_alerts(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
+    """List open alerts, the most severe and newest first."""
+    whom = {"user": plan.user}
+    pages = await asyncio.gather(
+        sources.alerts(resolved=False, limit=PAGE, **whom),
+        sources.alerts(resolved=False, severity="CRITICAL", limit=SERIOUS_PAGE, **whom),
+        sources.alerts(resolved=False, severity="HIGH", limit=SERIOUS_PAGE, **whom),
+    )
+    findings = Findings()
+    if all(page.failure for page in pages):
+        return findings
+    alerts = _merged([page.value for page in pages if page.value])
+    is_all = bool(pages[0].value and pages[0].value.next_cursor is None)
+    cite = ledger.add("alert_summary", REAL_TIME, _summary(alerts, plan.user, is_all))
+    of_user = f" of user {quote(plan.user)}" if plan.user else ""
+    if not alerts:
+        findings.say(f"No alert{of_user} is open", cite)
+        findings.freshness = 0.9
+        return findings
+    _say_summary(findings, ledger.by_id()[cite].record, cite, of_user)
+    for rank, alert in enumerate(alerts[:SHOWN]):
+        record = alert_record(alert)
+        shown = ledger.add("alert", REAL_TIME, record)
+        if rank == 0:
+            findings.say(
+                f"Begin with alert {quote(alert.alert_id)}: it is the newest of the most severe",
+                cite,
+                shown,
+            )
+        say_alert(findings, record, shown)
+    findings.events = [alert_record(alert) for alert in alerts[:SHOWN]]
+    findings.context = " ".join(f"{a.alert_type} {a.description}" for a in alerts[:SHOWN])
+    return findings
+
+
+async def explain(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
+    """Explain one alert from its own record, its events and the user's batch verdict."""
+    found = await sources.alert(plan.alert_id or "")
+    findings = Findings()
+    if found.value is None:
+        if found.is_missing:
+            cite = ledger.add("search", REAL_TIME, {"alert_id": plan.alert_id, "found": False})
+            findings.say(f"No alert {quote(plan.alert_id or '')} is known", cite)
+        return findings
+    return await explain_known(found.value, sources, ledger)
+
+
+async def explain_known(alert: Alert, sources: Sources, ledger: Ledger) -> Findings:
+    """Explain an alert that was fetched already."""
+    findings = Findings(context=f"{alert.alert_type} {alert.description}")
+    batch, events = await asyncio.gather(
+        sources.user_verdict(alert.user_id),
+        asyncio.gather(*(sources.event(one) for one in alert.event_ids[-EVENTS_SHOWN:])),
+    )
+    record = alert_record(alert)
+    cite = ledger.add("alert", REAL_TIME, record)
+    say_alert(findings, record, cite)
+    findings.say(f"The rule {quote(alert.rule_id)} says: {quote(alert.description)}", cite)
+    if alert.source_ips:
+        shown = ", ".join(quote(address) for address in alert.source_ips[:EVENTS_SHOWN])
+        findings.say(f"Addresses among its evidence are {shown}", cite)
+    findings.say(f"It is {'resolved' if alert.resolved else 'open'}", cite)
+    _say_events(findings, ledger, events)
+    if batch.value:
+        verdict = ledger.add("user_batch_verdict", BATCH, verdict_record(batch.value))
+        flagged = "flags" if batch.value.is_anomaly else "does not flag"
+        findings.say(f"The batch layer {flagged} user {quote(alert.user_id)} as anomalous", verdict)
+        findings.agreement = 1.0 if batch.value.is_anomaly else 0.8
+    return findings
+
+
+def _say_events(findings: Findings, ledger: Ledger, events: list[Fetched[EventRecord]]) -> None:
+    for event in events:
+        if event.value is None:
+            continue
+        record = event_record(event.value)
+        cite = ledger.add("event", REAL_TIME, record)
+        origin = f" from {quote(record['source_ip'])}" if record["source_ip"] else ""
+        status = f" with status {quote(record['status'])}" if record["status"] else ""
+        findings.say(
+            f"Event {quote(record['event_id'])} at {when(record['timestamp'])} is a "
+            f"{quote(record['event_type'])}{origin}{status}",
+            cite,
+        )
+        findings.events.append(record)
+
+
+def _merged(pages: list[Page[Alert]]) -> list[Alert]:
+    unique = {alert.alert_id: alert for page in pages for alert in page.data}
+    return sorted(
+        unique.values(),
+        key=lambda alert: (-SEVERITIES.index(alert.severity), -alert.last_seen, alert.alert_id),
+    )
+
+
+def _summary(alerts: list[Alert], user: str | None, is_all: bool) -> Record:
+    severities: Counter[str] = Counter(alert.severity for alert in alerts)
+    return {
+        **({"user": user} if user else {}),
+        "open_alerts": len(alerts),
+        "is_all": is_all,
+        "by_severity": {name: severities[name] for name in reversed(SEVERITIES)},
+        "by_rule": dict(Counter(alert.alert_type for alert in alerts).most_common(SHOWN)),
+        "users": len({alert.user_id for alert in alerts}),
+        "first_seen": min((alert.first_seen for alert in alerts), default=None),
+        "last_seen": max((alert.last_seen for alert in alerts), default=None),
+        "first_to_handle": alerts[0].alert_id if alerts else None,
+    }
+
+
+def _say_summary(findings: Findings, record: Record, cite: str, of_user: str) -> None:
+    least = "" if record["is_all"] else "at least "
+    severities = ", ".join(
+        f"{number:,} {name}" for name, number in record["by_severity"].items() if number
+    )
+    findings.say(
+        f"There are {least}{counted(record['open_alerts'], 'open alert')}{of_user} ({severities}), "
+        f"from {when(record['first_seen'])} to {when(record['last_seen'])}",
+        cite,
+    )

@@ -1,0 +1,50 @@
+"""How many events, anomalies, alerts: in all, or of a user or address in the window."""
+
+import asyncio
+
+from genai_assistant.activity import activity, record_activity, tell_fallback
+from genai_assistant.evidence import BATCH, REAL_TIME, Findings, Ledger
+from genai_assistant.phrases import counted, spoken
+from genai_assistant.planner import Plan
+from genai_assistant.sources import Sources
+
+
+async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
+    """State totals of the merged view, each layer's share, and the window's count."""
+    summary, report, seen = await asyncio.gather(
+        sources.summary(), sources.report(), activity(sources, plan.window)
+    )
+    findings = Findings(freshness=seen.freshness)
+    if summary.value:
+        totals = summary.value
+        cite = ledger.add("totals", REAL_TIME, totals.model_dump())
+        findings.say(
+            f"The merged view holds {counted(totals.totalEvents, 'event')}: "
+            f"{totals.batchEvents:,} from the batch view and {totals.realtimeEvents:,} from the "
+            "live view",
+            cite,
+        )
+        findings.say(
+            f"It holds {counted(totals.totalAnomalies, 'anomalous event')}, "
+            f"{counted(totals.highThreatEvents, 'event')} that producers rated as a high threat, "
+            f"and {counted(totals.totalAnalyses, 'written analysis', 'written analyses')}",
+            cite,
+        )
+    if report.value:
+        told = report.value.model_dump(exclude={"top_anomalies"})
+        cite = ledger.add("batch_report", BATCH, told)
+        findings.say(
+            f"The batch layer knows {counted(report.value.total_users, 'user')}, "
+            f"{report.value.anomalous_users:,} of them anomalous",
+            cite,
+        )
+    window_cite = record_activity(seen, ledger)
+    if window_cite and seen.rows:
+        tell_fallback(seen, findings, window_cite)
+        least = "" if seen.is_exact else "at least "
+        findings.say(
+            f"{spoken(seen.window.label).capitalize()} there are {least}"
+            f"{counted(seen.total, 'event')}",
+            window_cite,
+        )
+    return findings

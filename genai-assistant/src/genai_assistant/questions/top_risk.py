@@ -1,0 +1,97 @@
+"""Who is riskiest: the batch run's ranking beside live alerts and anomalies."""
+
+import asyncio
+from collections import Counter
+
+from contracts.alerts import NOTIFIED_SEVERITIES, Alert
+from contracts.api import AnomalyRecord
+from genai_assistant.evidence import BATCH, REAL_TIME, Findings, Ledger, Record
+from genai_assistant.hostile import quote
+from genai_assistant.phrases import counted, figure
+from genai_assistant.planner import Plan
+from genai_assistant.questions.statements import note_alert, say_anomaly
+from genai_assistant.records import alert_record, anomaly_record
+from genai_assistant.sources import Report, Sources
+
+PAGE = 200
+SHOWN = 5
+EXAMPLES = 3
+HIGH_SCORE = 0.7
+
+
+async def investigate(_: Plan, sources: Sources, ledger: Ledger) -> Findings:
+    """Rank users by the batch run, and say who has most live anomalies and serious alerts."""
+    report, anomalies, alerts = await asyncio.gather(
+        sources.report(),
+        sources.anomalies(limit=PAGE),
+        sources.alerts(resolved=False, limit=PAGE),
+    )
+    findings = Findings()
+    if report.value:
+        _say_report(findings, ledger, report.value)
+    elif report.is_missing:
+        cite = ledger.add("batch_report", BATCH, {"found": False})
+        findings.say("No batch run has been published yet", cite)
+    rows = anomalies.value.data if anomalies.value else []
+    raised = alerts.value.data if alerts.value else []
+    if anomalies.value is not None or alerts.value is not None:
+        _say_live(findings, ledger, rows, raised)
+    if report.value and rows:
+        top = {one.user for one in report.value.top_anomalies if one.is_anomaly}
+        busiest = Counter(row.user for row in rows).most_common(1)[0][0]
+        findings.agreement = 1.0 if not top or busiest in top else 0.8
+    findings.events = [anomaly_record(row) for row in rows]
+    findings.context = " ".join(reason for row in rows[:EXAMPLES] for reason in row.reasons)
+    return findings
+
+
+def _say_report(findings: Findings, ledger: Ledger, report: Report) -> None:
+    record = report.model_dump(exclude={"top_anomalies"})
+    cite = ledger.add("batch_report", BATCH, record)
+    findings.say(
+        f"The batch layer flags {report.anomalous_users:,} of {counted(report.total_users, 'user')} "
+        "as anomalous",
+        cite,
+    )
+    for rank, user in enumerate(report.top_anomalies[:SHOWN], start=1):
+        ranked = {"rank": rank, **user.model_dump()}
+        one = ledger.add("user_batch_verdict", BATCH, ranked)
+        flagged = "flagged" if user.is_anomaly else "not flagged"
+        findings.say(
+            f"Number {rank} is user {quote(user.user)}, {flagged}, with a normalised anomaly score "
+            f"of {figure(user.anomaly_score_normalized)} over {counted(user.total_events, 'event')}",
+            one,
+        )
+
+
+def _say_live(
+    findings: Findings, ledger: Ledger, rows: list[AnomalyRecord], raised: list[Alert]
+) -> None:
+    serious = [alert for alert in raised if alert.severity in NOTIFIED_SEVERITIES]
+    users = Counter(row.user for row in rows)
+    summary: Record = {
+        "newest_anomalies": len(rows),
+        "anomalies_by_user": [
+            {"user": name, "anomalies": number} for name, number in users.most_common(SHOWN)
+        ],
+        "serious_open_alerts": len(serious),
+        "users_with_serious_alerts": len({alert.user_id for alert in serious}),
+    }
+    cite = ledger.add("live_ranking", REAL_TIME, summary)
+    if users:
+        told = ", ".join(f"{quote(name)} ({number:,})" for name, number in users.most_common(SHOWN))
+        findings.say(
+            f"Among the newest {counted(len(rows), 'anomalous event')}, most are of {told}", cite
+        )
+    else:
+        findings.say("No anomalous event is known", cite)
+    findings.say(
+        f"Open HIGH or CRITICAL alerts number {len(serious):,} among the newest, of "
+        f"{counted(summary['users_with_serious_alerts'], 'user')}",
+        cite,
+    )
+    for row in sorted(rows, key=lambda row: -row.anomaly_score)[:EXAMPLES]:
+        record = anomaly_record(row)
+        say_anomaly(findings, record, ledger.add("anomaly", REAL_TIME, record))
+    for alert in serious[:EXAMPLES]:
+        note_alert(findings, alert_record(alert), cite)

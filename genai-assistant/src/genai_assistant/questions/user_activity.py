@@ -1,0 +1,108 @@
+"""What happened to user X in the window, and the same for an address."""
+
+import asyncio
+
+from genai_assistant.activity import Activity, activity, record_activity, tell_fallback
+from genai_assistant.clock import when
+from genai_assistant.evidence import BATCH, REAL_TIME, Findings, Ledger, Record
+from genai_assistant.hostile import quote
+from genai_assistant.phrases import counted, spoken
+from genai_assistant.planner import Plan
+from genai_assistant.questions.statements import say_alert
+from genai_assistant.records import alert_record, event_record, verdict_record
+from genai_assistant.sources import Sources
+
+SHOWN = 3
+ALERTS_PAGE = 50
+
+
+async def of_user(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
+    """Tell a user's events by type, failure, address, and the alerts that fall among them."""
+    user = plan.user or ""
+    seen, alerts, batch = await asyncio.gather(
+        activity(sources, plan.window, user=user),
+        sources.alerts(user=user, limit=ALERTS_PAGE),
+        sources.user_verdict(user),
+    )
+    findings = Findings(freshness=seen.freshness)
+    _tell(findings, ledger, seen, "user", user)
+    raised = [
+        alert
+        for alert in (alerts.value.data if alerts.value else [])
+        if seen.window.start_ms <= alert.last_seen < seen.window.end_ms
+    ]
+    for alert in raised[:SHOWN]:
+        record = alert_record(alert)
+        say_alert(findings, record, ledger.add("alert", REAL_TIME, record))
+        findings.context += f" {alert.alert_type} {alert.description}"
+    if batch.value:
+        cite = ledger.add("user_batch_verdict", BATCH, verdict_record(batch.value))
+        flagged = "flags" if batch.value.is_anomaly else "does not flag"
+        findings.say(f"The batch layer {flagged} user {quote(user)} as anomalous", cite)
+    return findings
+
+
+async def of_address(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
+    """Tell what came from an address."""
+    address = plan.address or ""
+    seen = await activity(sources, plan.window, source_ip=address)
+    findings = Findings(freshness=seen.freshness)
+    _tell(findings, ledger, seen, "address", address)
+    return findings
+
+
+def _tell(findings: Findings, ledger: Ledger, seen: Activity, subject: str, name: str) -> None:
+    cite = record_activity(seen, ledger, **{subject: name})
+    if cite is None:
+        return
+    if not seen.rows:
+        findings.say(f"No event of {subject} {quote(name)} is known", cite)
+        return
+    tell_fallback(seen, findings, cite, f" of {subject} {quote(name)}")
+    _say_summary(findings, ledger.by_id()[cite].record, cite, f"{subject} {quote(name)}", seen)
+    anomalous = [row for row in seen.rows if row.is_anomaly]
+    for row in sorted(anomalous, key=lambda row: -(row.anomaly_score or 0))[:SHOWN]:
+        _say_event(findings, ledger, event_record(row))
+        findings.context += f" {row.event_type}"
+    findings.events = [event_record(row) for row in anomalous or seen.rows]
+
+
+def _say_summary(
+    findings: Findings, record: Record, cite: str, subject: str, seen: Activity
+) -> None:
+    least = "" if seen.is_exact else "at least "
+    findings.say(
+        f"{spoken(seen.window.label).capitalize()} {subject} has {least}"
+        f"{counted(record['events'], 'event')}, from {when(record['first_event'])} to "
+        f"{when(record['last_event'])}"
+        if record["events"] == record["events_examined"]
+        else f"{spoken(seen.window.label).capitalize()} {subject} has {least}"
+        f"{counted(record['events'], 'event')}; what follows looks at the newest "
+        f"{record['events_examined']:,}, back to {when(record['first_event'])}",
+        cite,
+    )
+    types = ", ".join(f"{number:,} {quote(kind)}" for kind, number in record["event_types"].items())
+    findings.say(
+        f"They are {types}; {record['failed_events']:,} failed and "
+        f"{record['anomalous_events']:,} scored as anomalous",
+        cite,
+    )
+    if record["top_addresses"]:
+        busiest = ", ".join(quote(name) for name in record["top_addresses"])
+        findings.say(
+            f"They came from {counted(record['source_addresses'], 'address', 'addresses')}, "
+            f"the busiest being {busiest}",
+            cite,
+        )
+
+
+def _say_event(findings: Findings, ledger: Ledger, record: Record) -> None:
+    cite = ledger.add("event", REAL_TIME, record)
+    score = record["anomaly_score"]
+    origin = f" from {quote(record['source_ip'])}" if record["source_ip"] else ""
+    scored = f" with an anomaly score of {score:.2f}" if score is not None else ""
+    findings.say(
+        f"Event {quote(record['event_id'])} of user {quote(record['user'])}, a "
+        f"{quote(record['event_type'])}{origin} at {when(record['timestamp'])}, stands out{scored}",
+        cite,
+    )

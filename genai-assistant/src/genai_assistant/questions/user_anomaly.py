@@ -1,0 +1,189 @@
+"""Is user X anomalous, and why: both layers' opinions, side by side."""
+
+import asyncio
+from typing import Literal
+
+from contracts.alerts import NOTIFIED_SEVERITIES, Alert
+from contracts.api import AnomalyRecord, UserAnomaly
+from genai_assistant.activity import activity, record_activity, summarised, tell_fallback
+from genai_assistant.clock import when
+from genai_assistant.evidence import BATCH, REAL_TIME, Findings, Ledger, Record
+from genai_assistant.hostile import quote
+from genai_assistant.phrases import counted, figure, spoken
+from genai_assistant.planner import Plan, Window
+from genai_assistant.questions.statements import say_alert, say_anomaly
+from genai_assistant.records import alert_record, anomaly_record, event_record, verdict_record
+from genai_assistant.sources import Fetched, Sources
+
+Opinion = Literal["anomalous", "watch", "normal", "unknown"]
+
+SHOWN = 3
+ANOMALIES_PAGE = 200
+LIVE_THRESHOLD = 3
+"""So many anomalous events in the window make a user anomalous to the live layer."""
+
+# (batch, live) -> verdict, agreement of the layers
+VERDICTS: dict[tuple[Opinion, Opinion], tuple[str, float]] = {
+    ("anomalous", "anomalous"): ("anomalous", 1.0),
+    ("anomalous", "watch"): ("anomalous", 0.9),
+    ("anomalous", "normal"): ("mixed", 0.6),
+    ("anomalous", "unknown"): ("anomalous", 0.8),
+    ("normal", "anomalous"): ("mixed", 0.6),
+    ("normal", "watch"): ("not_anomalous", 0.9),
+    ("normal", "normal"): ("not_anomalous", 1.0),
+    ("normal", "unknown"): ("not_anomalous", 0.8),
+    ("unknown", "anomalous"): ("anomalous", 0.8),
+    ("unknown", "watch"): ("not_anomalous", 0.7),
+    ("unknown", "normal"): ("not_anomalous", 0.8),
+    ("unknown", "unknown"): ("unknown", 1.0),
+}
+
+
+async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
+    """Compare the batch verdict with what the user did in the window."""
+    user = plan.user or ""
+    batch, seen, anomalies, alerts = await asyncio.gather(
+        sources.user_verdict(user),
+        activity(sources, plan.window, user=user),
+        sources.anomalies(user, limit=ANOMALIES_PAGE),
+        sources.alerts(user=user, resolved=False, limit=ANOMALIES_PAGE),
+    )
+    findings = Findings(freshness=seen.freshness)
+    recent = _within(anomalies.value.data if anomalies.value else [], seen.window)
+    raised = [
+        alert
+        for alert in (alerts.value.data if alerts.value else [])
+        if seen.window.start_ms <= alert.last_seen < seen.window.end_ms
+    ]
+    batch_cite = (
+        ledger.add("user_batch_verdict", BATCH, verdict_record(batch.value))
+        if batch.value
+        else None
+    )
+    live_cite = None
+    if seen.rows:
+        live_cite = ledger.add(
+            "activity", REAL_TIME, _live_record(summarised(seen, user=user), recent, raised)
+        )
+    elif record := record_activity(seen, ledger, user=user):
+        live_cite = record
+
+    opinions = _batch_opinion(batch), _live_opinion(bool(seen.rows), recent, raised)
+    findings.verdict, findings.agreement = VERDICTS[opinions]
+    cites = [cite for cite in (batch_cite, live_cite) if cite]
+    _say_verdict(findings, user, opinions, cites)
+    if batch.value and batch_cite:
+        _say_batch(findings, batch.value, batch_cite)
+    if live_cite:
+        tell_fallback(seen, findings, live_cite, f" of user {quote(user)}")
+        _say_live(findings, user, seen.window, ledger.by_id()[live_cite].record, live_cite)
+    _say_examples(findings, ledger, recent, raised)
+    findings.events = [event_record(row) for row in seen.rows if row.is_anomaly] or [
+        anomaly_record(anomaly) for anomaly in recent
+    ]
+    return findings
+
+
+def _within(rows: list[AnomalyRecord], window: Window) -> list[AnomalyRecord]:
+    return [row for row in rows if window.start_ms <= row.timestamp < window.end_ms]
+
+
+def _live_record(summary: Record, recent: list[AnomalyRecord], raised: list[Alert]) -> Record:
+    """Add what the anomaly and alert lists say, which reach further than the events page."""
+    scores = [row.anomaly_score for row in recent]
+    known = summary["highest_anomaly_score"]
+    return {
+        **summary,
+        "anomalous_events": max(summary["anomalous_events"], len(recent)),
+        "highest_anomaly_score": max(
+            [*scores, *([known] if known is not None else [])], default=None
+        ),
+        "open_alerts": len(raised),
+        "serious_open_alerts": sum(alert.severity in NOTIFIED_SEVERITIES for alert in raised),
+    }
+
+
+def _batch_opinion(batch: Fetched[UserAnomaly]) -> Opinion:
+    if batch.value is None:
+        return "unknown"
+    return "anomalous" if batch.value.is_anomaly else "normal"
+
+
+def _live_opinion(has_events: bool, recent: list[AnomalyRecord], raised: list[Alert]) -> Opinion:
+    if any(alert.severity in NOTIFIED_SEVERITIES for alert in raised):
+        return "anomalous"
+    if len(recent) >= LIVE_THRESHOLD:
+        return "anomalous"
+    if recent or raised:
+        return "watch"
+    return "normal" if has_events else "unknown"
+
+
+def _say_verdict(
+    findings: Findings, user: str, opinions: tuple[Opinion, Opinion], cites: list[str]
+) -> None:
+    name = f"User {quote(user)}"
+    batch, live = opinions
+    if findings.verdict == "unknown" or not cites:
+        findings.say(f"There is not enough evidence about user {quote(user)}", *cites)
+    elif findings.verdict == "mixed":
+        parts = ("the batch layer", "the live layer")
+        flagged, other = parts if batch == "anomalous" else parts[::-1]
+        findings.say(f"{name} is anomalous to {flagged} but not to {other}", *cites)
+    elif findings.verdict == "anomalous":
+        by = {
+            ("anomalous", "anomalous"): "both the batch layer and the live layer",
+            ("unknown", "anomalous"): "the live layer, and the batch layer has no verdict",
+            ("anomalous", "unknown"): "the batch layer, and the live layer has no activity",
+        }.get(opinions, "the batch layer, and the live layer shows single deviations")
+        findings.say(f"{name} is anomalous according to {by}", *cites)
+    else:
+        watch = "; the live layer shows single deviations" if live == "watch" else ""
+        findings.say(f"{name} is not anomalous on the evidence at hand{watch}", *cites)
+
+
+def _say_batch(findings: Findings, verdict: UserAnomaly, cite: str) -> None:
+    findings.say(
+        f"The batch layer gives user {quote(verdict.user)} a normalised anomaly score of "
+        f"{figure(verdict.anomaly_score_normalized)} over "
+        f"{counted(verdict.total_events, 'event')} between {when(verdict.first_seen)} and "
+        f"{when(verdict.last_seen)}",
+        cite,
+    )
+    for reason in verdict.reasons[:SHOWN]:
+        low, middle, high = reason.typical
+        findings.say(
+            f"Feature {reason.feature} is {figure(reason.value)}, while {figure(middle)} is "
+            f"typical and most users lie between {figure(low)} and {figure(high)}",
+            cite,
+        )
+
+
+def _say_live(findings: Findings, user: str, window: Window, record: Record, cite: str) -> None:
+    if not record["events"]:
+        findings.say(f"No event of user {quote(user)} is known", cite)
+        return
+    least = "" if record["is_exact"] else "at least "
+    findings.say(
+        f"{spoken(window.label).capitalize()} user {quote(user)} has {least}"
+        f"{counted(record['events'], 'event')}, {record['anomalous_events']:,} of them anomalous, "
+        f"and {counted(record['open_alerts'], 'open alert')}, "
+        f"{record['serious_open_alerts']:,} of them HIGH or CRITICAL; first at "
+        f"{when(record['first_event'])}, last at {when(record['last_event'])}",
+        cite,
+    )
+
+
+def _say_examples(
+    findings: Findings, ledger: Ledger, recent: list[AnomalyRecord], raised: list[Alert]
+) -> None:
+    words = []
+    for anomaly in sorted(recent, key=lambda row: -row.anomaly_score)[:SHOWN]:
+        record = anomaly_record(anomaly)
+        say_anomaly(findings, record, ledger.add("anomaly", REAL_TIME, record))
+        words += [anomaly.event_type, *record["reasons"]]
+    for alert in raised[:SHOWN]:
+        shown = alert_record(alert)
+        say_alert(findings, shown, ledger.add("alert", REAL_TIME, shown))
+        words += [alert.alert_type, alert.description]
+    findings.context = " ".join(words)

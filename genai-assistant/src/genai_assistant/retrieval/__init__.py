@@ -1,0 +1,1 @@
+"""Threat corpus, own embeddings in Chroma, BM25 beside them, fused by rank."""

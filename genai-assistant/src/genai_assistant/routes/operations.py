@@ -1,0 +1,21 @@
+"""``GET /health`` and ``GET /metrics``."""
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from genai_assistant.bodies import Health
+from genai_assistant.dependencies import HealthDep, MetricsDep
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/health")
+async def read_health(check: HealthDep) -> Health:
+    """Tell the state of every dependency; 200 also when degraded."""
+    return await check.look()
+
+
+@router.get("/metrics", response_class=Response)
+async def read_metrics(metrics: MetricsDep) -> Response:
+    """Return metrics for Prometheus."""
+    return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,34 @@
+"""``/rag/*``: retrieval over the threat corpus."""
+
+import asyncio
+import time
+
+from fastapi import APIRouter
+
+from genai_assistant.bodies import RagAnswer, RagHit, RagQuery, RagState
+from genai_assistant.dependencies import IndexDep
+
+router = APIRouter(prefix="/rag", tags=["retrieval"])
+
+
+@router.post("/query")
+async def query(body: RagQuery, index: IndexDep) -> RagAnswer:
+    """Find the techniques and rules that fit a description, best first."""
+    started = time.perf_counter()
+    hits = await asyncio.to_thread(index.query, body.words(), body.top_k)
+    results = [RagHit(**hit.document.record(), score=hit.score) for hit in hits]
+    seconds = time.perf_counter() - started
+    return RagAnswer(results=results, query_time_ms=round(seconds * 1000, 2))
+
+
+@router.post("/seed")
+async def seed(index: IndexDep) -> RagState:
+    """Put the shipped corpus into the index; doing it again changes nothing."""
+    return RagState(status="seeded", documents=await asyncio.to_thread(index.seed))
+
+
+@router.delete("/reset")
+async def reset(index: IndexDep) -> RagState:
+    """Empty the index; it stays empty, also over a restart, until it is seeded."""
+    await asyncio.to_thread(index.reset)
+    return RagState(status="reset", documents=len(index))

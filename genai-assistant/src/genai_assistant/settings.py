@@ -1,0 +1,74 @@
+"""Settings, read once from ``ASSISTANT_*`` and ``OPENAI_*`` environment variables."""
+
+from pathlib import Path
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DEFAULT_PRICES: dict[str, tuple[float, float]] = {
+    "gpt-4o-mini": (0.15, 0.60),
+    "gpt-4o": (2.50, 10.00),
+    "gpt-4.1-mini": (0.40, 1.60),
+}
+
+
+class Settings(BaseSettings):
+    """How the assistant runs. Constructing it reads the environment once."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ASSISTANT_", frozen=True, extra="ignore", populate_by_name=True
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8002, ge=0, le=65535, description="Port to listen on.")
+    serving_url: str = Field("http://127.0.0.1:8081", description="Base URL of the serving layer.")
+    serving_timeout_seconds: float = Field(
+        5.0, gt=0, description="How long one call to the serving layer may take."
+    )
+    data_dir: Path = Field(
+        Path(".stack/assistant"), description="Folder of the retrieval index; one process each."
+    )
+
+    openai_api_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("OPENAI_API_KEY", "openai_api_key"),
+        description="Key of the model provider. Without key and base URL there is no model.",
+    )
+    openai_base_url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("OPENAI_BASE_URL", "openai_base_url"),
+        description="Any OpenAI-compatible server; a local one needs no key.",
+    )
+    openai_model: str = Field(
+        "gpt-4o-mini",
+        validation_alias=AliasChoices("OPENAI_MODEL", "openai_model"),
+        description="Model name, as the provider spells it.",
+    )
+    model_timeout_seconds: float = Field(
+        30.0, gt=0, description="How long one model call may take; it is tried at most twice."
+    )
+    model_deadline_seconds: float = Field(
+        45.0, gt=0, description="How long the model may take in all, retry included."
+    )
+    model_max_tokens: int = Field(700, ge=50, description="Longest reply asked of the model.")
+    model_prices: dict[str, tuple[float, float]] = Field(
+        DEFAULT_PRICES,
+        description=(
+            "US dollars per million tokens, (prompt, completion), by model name, as JSON. "
+            "A model that is not listed costs nothing in the metrics."
+        ),
+    )
+
+    analyst_enabled: bool = Field(True, description="Write analyses of HIGH and CRITICAL alerts.")
+    analyst_per_minute: int = Field(
+        30, ge=1, description="At most this many analyses are written per minute."
+    )
+    analyst_interval_seconds: float = Field(
+        5.0, gt=0, description="How often the analyst looks for new alerts."
+    )
+
+    @property
+    def has_model(self) -> bool:
+        """True when a language model is configured."""
+        key = self.openai_api_key.get_secret_value() if self.openai_api_key else ""
+        return bool(key.strip() or (self.openai_base_url or "").strip())

@@ -1,0 +1,144 @@
+"""What one answer may fetch, with failures and coverage written to its ledger."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+from pydantic import BaseModel, ConfigDict, Field, RootModel
+
+from contracts.alerts import Alert
+from contracts.api import (
+    AnomalyRecord,
+    Consistency,
+    Count,
+    EventRecord,
+    Page,
+    Summary,
+    UserAnomaly,
+)
+from genai_assistant.errors import NotFoundError, ServingError
+from genai_assistant.evidence import BATCH, REAL_TIME, Ledger, Source
+from genai_assistant.serving_client import Params, ServingClient
+
+Body = TypeVar("Body", bound=BaseModel)
+T = TypeVar("T")
+
+
+class TopAnomaly(BaseModel):
+    """A user in the report of a batch run."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    user: str
+    anomaly_score_normalized: float
+    total_events: int
+    unique_ips: int | None = None
+    failed_auth_rate: float | None = None
+    is_anomaly: bool = True
+
+
+class Report(BaseModel):
+    """``anomaly_report.json`` of the published batch run."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    total_users: int
+    anomalous_users: int
+    anomaly_rate: float
+    top_anomalies: list[TopAnomaly] = Field(default_factory=list)
+    run_id: str | None = None
+
+
+class AnyJson(RootModel[Any]):
+    """A body that is passed on as it came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched(Generic[T]):
+    """What a call gave: a value, or the knowledge that there is none, or a failure."""
+
+    value: T | None = None
+    is_missing: bool = False
+    failure: str | None = None
+
+
+class Sources:
+    """The calls of one answer. Every method returns instead of raising."""
+
+    def __init__(self, client: ServingClient, ledger: Ledger) -> None:
+        self._client = client
+        self._ledger = ledger
+        self._verdicts: dict[str, asyncio.Task[Fetched[UserAnomaly]]] = {}
+
+    async def _get(
+        self, path: str, body: type[Body], source: Source, params: Params | None = None
+    ) -> Fetched[Body]:
+        self._ledger.asked += 1
+        try:
+            value = await self._client.get(path, body, params or {}, source)
+        except NotFoundError:
+            self._ledger.answered += 1
+            return Fetched(is_missing=True)
+        except ServingError as error:
+            self._ledger.failures.append(f"{source}: {error}")
+            return Fetched(failure=str(error))
+        # A page that says it is incomplete covers half of what was asked.
+        self._ledger.answered += 1.0 if getattr(value, "complete", True) else 0.5
+        return Fetched(value)
+
+    async def events(self, **filters: str | int | None) -> Fetched[Page[EventRecord]]:
+        """Fetch events, newest first; filters are the query parameters of ``/api/events``."""
+        return await self._get("/api/events", Page[EventRecord], REAL_TIME, dict(filters))
+
+    async def count(self, **filters: str | int | None) -> Fetched[Count]:
+        """Count events exactly; the same filters."""
+        return await self._get("/api/events/count", Count, REAL_TIME, dict(filters))
+
+    async def event(self, event_id: str) -> Fetched[EventRecord]:
+        """Fetch one event."""
+        return await self._get(f"/api/events/{_segment(event_id)}", EventRecord, REAL_TIME)
+
+    async def anomaly(self, event_id: str) -> Fetched[AnomalyRecord]:
+        """Fetch what is anomalous about an event."""
+        path = f"/api/anomalies/{_segment(event_id)}"
+        return await self._get(path, AnomalyRecord, REAL_TIME)
+
+    async def anomalies(
+        self, user: str | None = None, **params: str | int | float | None
+    ) -> Fetched[Page[AnomalyRecord]]:
+        """Fetch anomalous events of a user, or of everyone, newest first."""
+        path = f"/api/anomalies/user/{_segment(user)}" if user else "/api/anomalies"
+        return await self._get(path, Page[AnomalyRecord], REAL_TIME, dict(params))
+
+    async def alerts(self, **filters: str | int | bool | None) -> Fetched[Page[Alert]]:
+        """Fetch alerts, newest first; filters are the query parameters of ``/api/alerts``."""
+        return await self._get("/api/alerts", Page[Alert], REAL_TIME, dict(filters))
+
+    async def alert(self, alert_id: str) -> Fetched[Alert]:
+        """Fetch one alert."""
+        return await self._get(f"/api/alerts/{_segment(alert_id)}", Alert, REAL_TIME)
+
+    def user_verdict(self, user: str) -> asyncio.Task[Fetched[UserAnomaly]]:
+        """Fetch what the published batch run says about a user; once per answer."""
+        if user not in self._verdicts:
+            path = f"/api/training-data/anomalies/{_segment(user)}"
+            self._verdicts[user] = asyncio.ensure_future(self._get(path, UserAnomaly, BATCH))
+        return self._verdicts[user]
+
+    async def report(self) -> Fetched[Report]:
+        """Fetch the report of the published batch run."""
+        return await self._get("/api/training-data/report", Report, BATCH)
+
+    async def summary(self) -> Fetched[Summary]:
+        """Fetch totals over the merged view."""
+        return await self._get("/api/stats/summary", Summary, REAL_TIME)
+
+    async def consistency(self) -> Fetched[Consistency]:
+        """Fetch the account of every offset."""
+        return await self._get("/consistency", Consistency, REAL_TIME)
+
+
+def _segment(text: str) -> str:
+    """Return ``text`` as one path segment; dots alone would climb."""
+    return quote(text, safe="").replace(".", "%2E") if set(text) <= {"."} else quote(text, safe="")

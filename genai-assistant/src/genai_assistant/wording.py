@@ -1,0 +1,73 @@
+"""From statements to the text of an answer: as they are, or as a model words them."""
+
+from dataclasses import dataclass
+
+from genai_assistant.bodies import CitationCheck
+from genai_assistant.errors import ModelError
+from genai_assistant.evidence import Ledger, Statement
+from genai_assistant.model import ChatModel, Usage
+from genai_assistant.prompt import messages
+from genai_assistant.verify import check, is_contradicting, names_in, sentences
+
+EVIDENCE_MODE = "evidence"
+MAX_SENTENCES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """A worded answer and how it came about."""
+
+    text: str
+    mode: str
+    checked: CitationCheck
+    usage: Usage
+
+
+def as_they_are(statements: list[Statement], ledger: Ledger, mode: str = EVIDENCE_MODE) -> Wording:
+    """Word an answer from the statements alone, each checked like any other sentence."""
+    valid = _valid(statements, ledger)
+    checked = CitationCheck(
+        cited=len(statements), valid=len(valid), dropped=len(statements) - len(valid)
+    )
+    return Wording(_joined(valid), mode, checked, Usage())
+
+
+async def by_model(
+    model: ChatModel, question: str, statements: list[Statement], ledger: Ledger
+) -> Wording:
+    """Let the model reword the statements; keep the first statement, which holds the verdict.
+
+    A model that fails, or whose sentences all fail the check, costs nothing but its wording.
+    """
+    try:
+        reply = await model.complete(messages(question, statements, ledger.evidence))
+    except ModelError as error:
+        return as_they_are(statements, ledger, f"degraded: {error}")
+    proposed = sentences(reply.text)[:MAX_SENTENCES]
+    kept = [one for one in _valid(proposed, ledger) if not is_contradicting(one, statements)]
+    if not kept:
+        plain = as_they_are(statements, ledger, "degraded: no sentence of the model held")
+        checked = CitationCheck(
+            cited=plain.checked.cited + len(proposed),
+            valid=plain.checked.valid,
+            dropped=plain.checked.dropped + len(proposed),
+        )
+        return Wording(plain.text, plain.mode, checked, reply.usage)
+    lead = _valid(statements[:1], ledger)
+    told = lead + [one for one in kept if one.text not in {first.text for first in lead}]
+    checked = CitationCheck(
+        cited=len(lead) + len(proposed),
+        valid=len(lead) + len(kept),
+        dropped=len(proposed) - len(kept),
+    )
+    return Wording(_joined(told), model.name, checked, reply.usage)
+
+
+def _valid(statements: list[Statement], ledger: Ledger) -> list[Statement]:
+    evidence = ledger.by_id()
+    names = names_in(ledger.evidence)
+    return [one for one in statements if check(one, evidence, names) is None]
+
+
+def _joined(statements: list[Statement]) -> str:
+    return " ".join(statement.render() for statement in statements)
