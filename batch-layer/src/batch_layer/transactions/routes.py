@@ -1,5 +1,185 @@
 """The control API of the transactions side."""
 
-from fastapi import APIRouter
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field
+from pydantic_core import to_json
+
+from batch_layer.dependencies import TransactionsDep
+from batch_layer.errors import InvalidRequestError
+from batch_layer.transactions.maintenance import RETENTION_HOURS
+from batch_layer.transactions.records import BatchRecord, Status
+from batch_layer.transactions.requests import BatchRunRequest, StreamStartRequest
+
+MAX_PAGE_ROWS = 10_000
+
+Version = Annotated[int | None, Query(ge=0, description="Read the table as of this version.")]
+AsOf = Annotated[
+    datetime | None, Query(description="Read the table as of this ISO-8601 time; no zone is UTC.")
+]
+
+
+class BatchList(BaseModel):
+    """Batches, newest first."""
+
+    total: int
+    batches: list[BatchRecord]
+
+
+class ZorderRequest(BaseModel):
+    """Columns to cluster a table by."""
+
+    columns: list[str] = Field(min_length=1)
+
+
+class VacuumRequest(BaseModel):
+    """How much history stays readable."""
+
+    retentionHours: int = Field(RETENTION_HOURS, ge=RETENTION_HOURS)
+
 
 router = APIRouter(tags=["transactions"])
+
+
+@router.post("/stream/start")
+def start_stream(request: StreamStartRequest, transactions: TransactionsDep) -> dict[str, Any]:
+    """Start both streaming queries where they stopped, or at the beginning of the topic."""
+    return {"status": "started", "queryIds": transactions.start_stream(request.topic)}
+
+
+@router.post("/stream/stop")
+def stop_stream(transactions: TransactionsDep) -> dict[str, Any]:
+    """Let the running micro-batch end, then stop the queries."""
+    return {"status": "stopped", "queriesStopped": transactions.stop_stream()}
+
+
+@router.get("/stream/status")
+def stream_status(transactions: TransactionsDep) -> dict[str, Any]:
+    """Say how the queries fare; one that died says why."""
+    return transactions.streams.status()
+
+
+@router.post("/batch/run", status_code=202)
+def run_batch(request: BatchRunRequest, transactions: TransactionsDep) -> dict[str, str]:
+    """Queue a batch over an offset range of a topic, or over dates of the lake."""
+    record = transactions.submit(request)
+    return {"batchId": record.batch_id, "status": Status.PENDING}
+
+
+@router.get("/batch/status/{batch_id}")
+def batch_status(batch_id: str, transactions: TransactionsDep) -> BatchRecord:
+    """Return a batch's record."""
+    return transactions.batch(batch_id)
+
+
+@router.get("/batch/data/{batch_id}", response_class=Response)
+def batch_data(
+    batch_id: str,
+    transactions: TransactionsDep,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE_ROWS)] = 100,
+    offset: Annotated[int, Query(ge=0)] = 0,
+    version: Version = None,
+    timestamp: AsOf = None,
+) -> Response:
+    """Return a page of a batch's transactions; the order is fixed per table version."""
+    record, table = transactions.raw(batch_id, *_as_of(version, timestamp))
+    rows = table.page(limit, offset).to_pylist()
+    total = table.row_count
+    body = {
+        "batchId": batch_id,
+        "status": record.status,
+        "rowCount": total,
+        "page": {
+            "limit": limit,
+            "offset": offset,
+            "returned": len(rows),
+            "hasMore": offset + len(rows) < total,
+        },
+        "data": rows,
+    }
+    headers = {
+        "X-Total-Count": str(total),
+        "X-Page-Size": str(limit),
+        "X-Page-Offset": str(offset),
+    }
+    return _json(body, headers)
+
+
+@router.get("/batch/data/{batch_id}/aggregated", response_class=Response)
+def aggregated_data(
+    batch_id: str,
+    transactions: TransactionsDep,
+    version: Version = None,
+    timestamp: AsOf = None,
+) -> Response:
+    """Return a batch's analysis; of a full report, the rows of each."""
+    record, rows = transactions.aggregated(batch_id, *_as_of(version, timestamp))
+    return _json({"batchId": batch_id, "analysisType": record.analysis_type, "data": rows})
+
+
+@router.get("/batch/list")
+def list_batches(
+    transactions: TransactionsDep,
+    status: Status | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 20,
+) -> BatchList:
+    """List batches, newest first."""
+    total, batches = transactions.list_batches(status, limit)
+    return BatchList(total=total, batches=batches)
+
+
+@router.delete("/batch/{batch_id}")
+@router.post("/batch/{batch_id}/cancel")
+def cancel_batch(batch_id: str, transactions: TransactionsDep) -> BatchRecord:
+    """Cancel a batch; one that is finished stays as it is."""
+    return transactions.cancel(batch_id)
+
+
+@router.get("/tables")
+def list_tables(transactions: TransactionsDep) -> dict[str, list[str]]:
+    """Name the lake's tables that are compacted and vacuumed on schedule."""
+    return {"tables": transactions.tables.names()}
+
+
+@router.get("/tables/{name:path}/history", response_class=Response)
+def table_history(
+    name: str, transactions: TransactionsDep, limit: Annotated[int, Query(ge=1, le=1000)] = 20
+) -> Response:
+    """Return a table's versions, newest first."""
+    return _json({"table": name, "history": transactions.tables.history(name, limit)})
+
+
+@router.post("/tables/{name:path}/optimize", response_class=Response)
+def optimize_table(name: str, transactions: TransactionsDep) -> Response:
+    """Compact a table's small files."""
+    return _json({"table": name, "result": transactions.tables.optimize(name)})
+
+
+@router.post("/tables/{name:path}/zorder", response_class=Response)
+def zorder_table(name: str, request: ZorderRequest, transactions: TransactionsDep) -> Response:
+    """Compact a table and cluster its rows by columns."""
+    return _json({"table": name, "result": transactions.tables.zorder(name, request.columns)})
+
+
+@router.post("/tables/{name:path}/vacuum", response_class=Response)
+def vacuum_table(
+    name: str, transactions: TransactionsDep, request: VacuumRequest | None = None
+) -> Response:
+    """Drop files that no version of the retention time needs."""
+    hours = (request or VacuumRequest()).retentionHours
+    return _json({"table": name, "result": transactions.tables.vacuum(name, hours)})
+
+
+def _as_of(version: int | None, timestamp: datetime | None) -> tuple[int | None, datetime | None]:
+    if version is not None and timestamp is not None:
+        raise InvalidRequestError("version", "give version or timestamp, not both")
+    if timestamp is not None and timestamp.tzinfo is None:
+        timestamp = timestamp.replace(tzinfo=UTC)
+    return version, timestamp
+
+
+def _json(body: object, headers: dict[str, str] | None = None) -> Response:
+    """Write rows as JSON, times as ISO-8601, ten times faster than the default encoder."""
+    return Response(to_json(body), media_type="application/json", headers=headers)

@@ -1,0 +1,12 @@
+"""Errors of the transactions side that no other part raises."""
+
+from http import HTTPStatus
+
+from batch_layer.errors import BatchLayerError
+
+
+class TableNotFoundError(BatchLayerError):
+    """No Delta table of the lake has this name."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "TABLE_NOT_FOUND"

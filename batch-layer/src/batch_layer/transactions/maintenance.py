@@ -1,0 +1,109 @@
+"""Care of the lake's Delta tables: compact, cluster, drop old files, show history."""
+
+import logging
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batch_layer.errors import InvalidRequestError
+from batch_layer.spark import in_pool
+from batch_layer.transactions.errors import TableNotFoundError
+from batch_layer.transactions.sinks import STREAM_MALFORMED
+from batch_layer.transactions.sources import is_table
+from contracts.lake import MASTER, SEED_TRANSACTIONS, STREAM_AGGREGATIONS, STREAM_TRANSACTIONS
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+logger = logging.getLogger(__name__)
+
+RETENTION_HOURS = 168
+"""Files of versions older than this are dropped: seven days of time travel."""
+
+_KEPT = (SEED_TRANSACTIONS, STREAM_TRANSACTIONS, STREAM_AGGREGATIONS, STREAM_MALFORMED)
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
+_RESULT_ROWS = 100
+
+
+class Tables:
+    """Delta tables by their path in the lake, such as ``stream/transactions``."""
+
+    def __init__(self, spark: "SparkSession", lake: Path) -> None:
+        self._spark = spark
+        self._lake = lake
+
+    def names(self) -> list[str]:
+        """Return the tables under permanent care; those of batches go by name too."""
+        kept = [path for path in _KEPT if is_table(self._lake / path)]
+        master = sorted((self._lake / MASTER).glob("*/_delta_log"))
+        return [str(path) for path in kept] + [
+            str(log.parent.relative_to(self._lake)) for log in master
+        ]
+
+    def path(self, name: str) -> Path:
+        """Return a table's folder.
+
+        Raises:
+            TableNotFoundError: If the lake has no such table.
+        """
+        if not _NAME.fullmatch(name) or not is_table(self._lake / name):
+            raise TableNotFoundError(f"the lake has no table {name!r}")
+        return (self._lake / name).resolve()
+
+    def optimize(self, name: str) -> list[dict[str, Any]]:
+        """Compact small files."""
+        return self._run(name, "OPTIMIZE {table}")
+
+    def zorder(self, name: str, columns: list[str]) -> list[dict[str, Any]]:
+        """Compact, and cluster rows by columns.
+
+        Raises:
+            InvalidRequestError: If the table lacks a column, or is partitioned by it.
+        """
+        if not columns:
+            raise InvalidRequestError("columns", "is missing")
+        path = self.path(name)
+        detail = self._spark.sql(f"DESCRIBE DETAIL delta.`{path}`").first()
+        partitions = detail["partitionColumns"] if detail is not None else []
+        known = self._spark.read.format("delta").load(str(path)).columns
+        for column in columns:
+            if column not in known or column in partitions:
+                raise InvalidRequestError("columns", f"{column!r} is not a data column of {name}")
+        quoted = ", ".join(f"`{column}`" for column in columns)
+        return self._run(name, f"OPTIMIZE {{table}} ZORDER BY ({quoted})")
+
+    def vacuum(self, name: str, retention_hours: int = RETENTION_HOURS) -> list[dict[str, Any]]:
+        """Drop files that no version of the last ``retention_hours`` needs."""
+        return self._run(name, f"VACUUM {{table}} RETAIN {retention_hours:d} HOURS")
+
+    def history(self, name: str, limit: int) -> list[dict[str, Any]]:
+        """Return the newest versions, newest first."""
+        return self._run(name, f"DESCRIBE HISTORY {{table}} LIMIT {limit:d}", limit)
+
+    def _run(self, name: str, statement: str, rows: int = _RESULT_ROWS) -> list[dict[str, Any]]:
+        table = f"delta.`{self.path(name)}`"
+        with in_pool(self._spark, "batch", statement.format(table=name)):
+            result = self._spark.sql(statement.format(table=table)).take(rows)
+        return [
+            {name: _with_zone(value) for name, value in row.asDict(recursive=True).items()}
+            for row in result
+        ]
+
+
+def _with_zone(value: object) -> object:
+    """Give Spark's times, which come in the machine's zone and do not say so, theirs."""
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
+
+
+def maintain(spark: "SparkSession", lake: Path) -> None:
+    """Compact and vacuum every table under permanent care; one failure does not stop the rest."""
+    tables = Tables(spark, lake)
+    for name in tables.names():
+        try:
+            tables.optimize(name)
+            tables.vacuum(name)
+        except Exception:  # Spark's errors have no common base that is ours; the next table counts
+            logger.exception("table %s was not maintained", name)
+        else:
+            logger.info("table %s compacted and vacuumed", name)
