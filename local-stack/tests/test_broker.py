@@ -100,13 +100,21 @@ def test_two_brokers_run_side_by_side(running: Broker, tmp_path: Path) -> None:
     assert other.pid is None
 
 
+def test_a_second_broker_on_the_same_data_is_refused_and_harms_nothing(tmp_path: Path) -> None:
+    with Broker(tmp_path) as first:
+        first.create_topic("kept")
+        with pytest.raises(BrokerError, match="another broker runs on"):
+            Broker(tmp_path).start()
+        assert produce(first, "kept", [b"1"]) == 1
+
+
 def test_a_broker_that_exits_says_why(tmp_path: Path) -> None:
-    first = Broker(tmp_path / "first")
-    (tmp_path / "first").mkdir()
-    with first:
-        second = Broker(tmp_path / "first")  # the data of a running broker
-        with pytest.raises(BrokerError, match=r"the broker exited with 1: (.|\n)*lock"):
-            second.start()
+    with Broker(tmp_path) as once:
+        pass
+    meta = tmp_path / "broker" / "log" / "meta.properties"
+    meta.write_text(meta.read_text().replace("node.id=1", "node.id=7"))
+    with pytest.raises(BrokerError, match=r"the broker exited with 1: (.|\n)*Stored node id 7"):
+        once.start()
 
 
 def test_missing_jars_say_what_to_do(tmp_path: Path) -> None:

@@ -120,6 +120,14 @@ def test_a_service_that_keeps_exiting_is_named_without_waiting_for_the_time_out(
         up(stack)
 
 
+def test_a_service_that_ends_by_itself_without_fault_stays_stopped(dummies, up: Up) -> None:
+    stack = dummies.stack(third="print('told to stop')")
+    with pytest.raises(ServiceError, match=r"third has stopped(.|\n)*told to stop"):
+        up(stack)
+    assert stack.record("third").state is ServiceState.STOPPED
+    assert stack.record("third").restarts == 0
+
+
 def test_down_ends_a_service_that_ignores_sigterm_and_what_it_started(dummies, up: Up) -> None:
     stack = dummies.stack(third=STUBBORN, ready_timeout_seconds=3)
     with pytest.raises(ServiceError):

@@ -3,13 +3,14 @@
 import argparse
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
 from rich.console import Console
 
-from local_stack import broker
+from local_stack import broker, demo
 from local_stack.environment import service_environment
 from local_stack.errors import ServiceError, StackError
 from local_stack.java import find_java
@@ -119,6 +120,7 @@ def run_broker(_: argparse.Namespace, settings: Settings, console: Console) -> N
         host=settings.host,
         heap_mib=settings.kafka_heap_mib,
     )
+    os.set_inheritable(broker.claim_data(spec), True)
     broker.prepare(spec)
     console.print(f"broker on {spec.bootstrap_servers}, data in {spec.data_dir}")
     command = broker.start_command(spec)
@@ -141,10 +143,11 @@ def run_java_home(_: argparse.Namespace, settings: Settings, console: Console) -
 
 
 def run_demo(_: argparse.Namespace, settings: Settings, console: Console) -> None:
-    """Follow 50,000 events from the generator to a cited answer."""
-    from local_stack.demo import run  # only this verb needs the generator
-
-    run(settings, console)
+    """Follow 50,000 events from the generator to a cited answer; starts the stack first."""
+    started = time.monotonic()
+    stack = build_stack(settings)
+    stack.up(console, lambda: create_topics(settings.bootstrap_servers, console))
+    demo.run_demo(settings, console, started)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -110,6 +110,9 @@ class ServiceProcess:
         was_asked = self._kill_at is not None
         self._popen = self._process = self._kill_at = None
         self._last_exit = code
+        if code == 0 and not was_asked:
+            self._wanted = False  # it was told to stop through its own API
+            self._note("exited with 0 and stays stopped")
         if not self._wanted:
             self._enter(ServiceState.STOPPED)
             return

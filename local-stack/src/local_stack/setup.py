@@ -84,6 +84,7 @@ def train_broker(tools_dir: Path, java: Java, console: Console) -> None:
 
 
 def _train(spec: broker.BrokerSpec, draft: Path) -> None:
+    spec.data_dir.mkdir()
     broker.prepare(spec)
     log_file = spec.data_dir / "training.log"
 

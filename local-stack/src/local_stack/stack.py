@@ -106,6 +106,8 @@ class Stack:
                 if fault is None and self._is_up(name):
                     console.print(f"{name} is ready ({elapsed:.1f} s)", highlight=False)
                     del waiting[name]
+                elif self.record(name).state is ServiceState.STOPPED:
+                    raise ServiceError(self._obituary(name, "has stopped", fault))
                 elif self._exits(name) - exits_before[name] >= _EXITS_BEFORE_GIVING_UP:
                     raise ServiceError(self._obituary(name, "keeps exiting", fault))
                 elif elapsed > self.ready_timeout_seconds:
@@ -142,15 +144,10 @@ class Stack:
         if not self.is_running():
             raise ServiceError("the stack has no supervisor: `make up` starts it")
         request(self.layout, verb, name)
-        goal = ServiceState.STOPPED if verb == "stop" else ServiceState.RUNNING
         deadline = time.monotonic() + self.stop_timeout_seconds + 10
-        while True:
-            now = self.record(name)
-            is_new = verb != "restart" or now.process != before.process
-            if now.state is goal and is_new:
-                return
+        while not _has_obeyed(verb, before, self.record(name)):
             if time.monotonic() > deadline:
-                raise ServiceError(f"{name} is {now.state}, not {goal}, long after `{verb}`")
+                raise ServiceError(f"{name} is {self.record(name).state}, long after `{verb}`")
             time.sleep(_POLL_SECONDS)  # the supervisor answers by writing its state file
 
     def kill(self, name: str) -> ProcessId:
@@ -217,6 +214,15 @@ class Stack:
             f"{name} {what} ({fault or 'it answers, but its process does not last'})\n"
             f"last lines of {log_file}:\n{last_lines(log_file)}"
         )
+
+
+def _has_obeyed(verb: str, before: ServiceRecord, now: ServiceRecord) -> bool:
+    if verb == "stop":
+        return now.state is ServiceState.STOPPED
+    if verb == "start" and now.state is ServiceState.RUNNING:
+        return True
+    # It may have ended again already; whether it lasts is another question.
+    return now.since != before.since and now.state is not ServiceState.STOPPING
 
 
 def last_lines(log_file: Path, lines: int = _LAST_LOG_LINES) -> str:

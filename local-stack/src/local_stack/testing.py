@@ -5,6 +5,7 @@
 ...     Producer({"bootstrap.servers": broker.bootstrap_servers})
 """
 
+import os
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -69,11 +70,19 @@ class Broker:
         """
         if self._process is not None:
             raise BrokerError("the broker is running already")
-        broker.prepare(self._spec)
-        with self._log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                broker.start_command(self._spec), stdout=log, stderr=log, stdin=subprocess.DEVNULL
-            )
+        claim = broker.claim_data(self._spec)
+        try:
+            broker.prepare(self._spec)
+            with self._log_file.open("ab") as log:
+                self._process = subprocess.Popen(
+                    broker.start_command(self._spec),
+                    stdout=log,
+                    stderr=log,
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=[claim],
+                )
+        finally:
+            os.close(claim)
         try:
             kafka_admin.wait_until_serving(
                 self.bootstrap_servers, self._start_timeout_seconds, self._check_alive
