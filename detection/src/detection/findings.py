@@ -115,8 +115,8 @@ class Reader:
         if kind == at.VOLUME:
             return f"{_size(code - 1)}-{_size(code)}" if code else "0 bytes"
         if kind == at.STATUS:
-            event_type = str(self._values["event_type"][code >> 18])
-            return f"{event_type} {self._outcome(code & 255, (code >> 8 & 1023) - 1)}"
+            event_type = str(self._values["event_type"][code >> 8])
+            return f"{event_type} {self._outcome(code & 255, -1)}"
         return str(self._values[_VOCABULARY_OF[kind]][code])
 
     def _outcome(self, status: int, reason: int) -> str:

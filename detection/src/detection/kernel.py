@@ -21,9 +21,9 @@ from detection.layout import (
     AUTH_TYPES,
     BURSTS,
     BY_TYPE,
-    C_REASON,
     C_STATUS,
     C_USER,
+    COMPONENT_OF,
     DAY,
     ENTRIES,
     FAILED,
@@ -40,6 +40,7 @@ from detection.layout import (
     MIN_GAP,
     NEXT,
     PLACE,
+    POPULATION,
     PREVIOUS,
     RAISED,
     SCORED_KINDS,
@@ -55,7 +56,7 @@ from detection.layout import (
     UNUSUAL,
     VOLUME,
 )
-from detection.state import Bytes, Floats, Ints
+from detection.state import STRATA, Bytes, Floats, Ints
 
 REFERENCE = 0
 CALIBRATED = 1
@@ -63,12 +64,41 @@ CALIBRATED = 1
 REFERENCE_READY = 100
 REFERENCE_THRESHOLD = 0.5
 
+READY = 30
+"""Events of a user before the calibrated scorer judges one."""
+PRIOR = 5.0
+"""How many events of the user's own the population's mean surprise counts for."""
+LEVEL_MEMORY = 1000.0
+"""A mean surprise is over about the latest so many events."""
+CEILING = 10.0
+"""Most that one kind of value adds to a score, in nats: one odd value is not a verdict."""
+LEAST_LEARNED = 0.1
+"""How much a suspicious event teaches, against 1."""
+ORDINARY = 0.5
+"""Up to this share of the threshold an event teaches fully; from there on less and less."""
+
+FALSE_POSITIVES = 0.001
+BODY, TAIL = 0.20, 0.06
+"""Shares of scores above the two quantiles from which the exponential tail is drawn."""
+FIRST_BAR, LOWEST_BAR, HIGHEST_BAR = 14.0, 8.0, 20.0
+"""Threshold in nats before any is measured, and its bounds."""
+BIN = 0.125
+RECALIBRATE = 64
+ENOUGH = 256
+"""Scores in a stratum before it has a threshold of its own."""
+HISTOGRAM_MEMORY = 100_000.0
+
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 LAST_UNUSUAL_HOUR = 6
 
 BURST_MS = 1_000
 NEVER = -(2**63)
+
+
+WEIGHTS = (0.5, 0.5, 1.0, 1.0, 0.7, 1.0, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+"""Of each kind; an address and its network, an agent and a host, tell much the same, and
+failures are mostly mistakes: bursts of them are for the rules."""
 
 
 class Batch(NamedTuple):
@@ -396,6 +426,155 @@ def reference_components(excess, components):  # type: ignore[no-untyped-def]
     components[4] = excess[STATUS] / 0.10
 
 
+@njit(cache=True)
+def hour_share(hours, hour):  # type: ignore[no-untyped-def]
+    """Return the mass at an hour of the day, with some of its neighbours'."""
+    near = hours[(hour + 1) % 24] + hours[(hour + 23) % 24]
+    far = hours[(hour + 2) % 24] + hours[(hour + 22) % 24]
+    return 0.6 * hours[hour] + 0.15 * near + 0.05 * far
+
+
+@njit(cache=True)
+def probability(weight, mass, variety, weight_all, mass_all, variety_all):  # type: ignore[no-untyped-def]
+    """Return the probability of a value: Witten-Bell, backing off to the population.
+
+    ``weight`` of ``mass`` observations were this value, with ``variety`` distinct ones.
+    """
+    of_all = (weight_all + 1.0) / (mass_all + variety_all + 1.0)
+    novelty = variety + 0.5
+    return (weight + novelty * of_all) / (mass + novelty)
+
+
+@njit(cache=True)
+def find_surprise(state, user, hour, cells, cells_all, surprise):  # type: ignore[no-untyped-def]
+    """Fill in -log of the probability of each value the event carries, -1 for none."""
+    mass, mass_all = state.mass[user], state.mass[POPULATION]
+    variety, variety_all = state.variety[user], state.variety[POPULATION]
+    for kind in range(SCORED_KINDS):
+        surprise[kind] = -1.0
+        if kind == HOUR:
+            w = hour_share(state.hour_mass[user], hour)
+            w_all = hour_share(state.hour_mass[POPULATION], hour)
+        elif cells[kind] >= 0:
+            w = state.table[cells[kind]].weight
+            w_all = state.table[cells_all[kind]].weight
+        else:
+            continue
+        m, v, m_all, v_all = mass[kind], variety[kind], mass_all[kind], variety_all[kind]
+        if kind == STATUS:
+            # The outcome is judged among events of its type.
+            m, v = state.table[cells[TYPE]].weight, 1.5
+            m_all, v_all = state.table[cells_all[TYPE]].weight, 3.0
+        surprise[kind] = -math.log(probability(w, m, v, w_all, m_all, v_all))
+
+
+@njit(cache=True)
+def find_excess(state, user, surprise, excess):  # type: ignore[no-untyped-def]
+    """Fill in what each surprise exceeds the user's own mean by; return the weighted sum."""
+    score = 0.0
+    for kind in range(SCORED_KINDS):
+        excess[kind] = 0.0
+        if surprise[kind] >= 0.0:
+            own = state.mass[user, kind]
+            level = state.level[user, kind] * own + state.level[POPULATION, kind] * PRIOR
+            over = surprise[kind] - level / (own + PRIOR)
+            excess[kind] = WEIGHTS[kind] * min(max(over, 0.0), CEILING)
+            score += excess[kind]
+    return score
+
+
+@njit(cache=True)
+def stratum_of(events):  # type: ignore[no-untyped-def]
+    """Return the stratum of a user's maturity: it doubles from one to the next."""
+    stratum = 0
+    events >>= 6
+    while events > 0 and stratum < STRATA - 1:
+        events >>= 1
+        stratum += 1
+    return stratum
+
+
+@njit(cache=True)
+def bar_of(state, stratum):  # type: ignore[no-untyped-def]
+    """Return the threshold of a stratum: its own, else that of the next one that has any."""
+    for below in range(stratum, -1, -1):
+        if state.bars[below] > 0.0:
+            return state.bars[below]
+    for above in range(stratum + 1, STRATA):
+        if state.bars[above] > 0.0:
+            return state.bars[above]
+    return FIRST_BAR
+
+
+@njit(cache=True)
+def quantile_above(histogram, share):  # type: ignore[no-untyped-def]
+    """Return the score that ``share`` of the histogram lies above."""
+    left = share * histogram.sum()
+    for i in range(len(histogram) - 1, -1, -1):
+        if histogram[i] > left:
+            return (i + 1 - left / histogram[i]) * BIN
+        left -= histogram[i]
+    return 0.0
+
+
+@njit(cache=True)
+def calibrate(state, stratum, score, bar):  # type: ignore[no-untyped-def]
+    """Add a score to its stratum; from time to time, draw the threshold anew.
+
+    Scores far above the threshold hardly count, so that an attack does not raise it; those just
+    above it do, so that one that is too low recovers.
+    """
+    histogram = state.histogram[stratum]
+    place = min(int(score / BIN), len(histogram) - 1)
+    histogram[place] += LEAST_LEARNED if score > 2.0 * bar else 1.0
+    state.scored[stratum] += 1
+    count = state.scored[stratum]
+    if count % RECALIBRATE or count < ENOUGH:
+        return
+    body, tail = quantile_above(histogram, BODY), quantile_above(histogram, TAIL)
+    scale = (tail - body) / math.log(BODY / TAIL)
+    bar = body + scale * math.log(BODY / FALSE_POSITIVES)
+    state.bars[stratum] = min(max(bar, LOWEST_BAR), HIGHEST_BAR)
+    if histogram.sum() > HISTOGRAM_MEMORY:
+        histogram *= 0.5
+
+
+@njit(cache=True)
+def calibrated_components(excess, bar, components):  # type: ignore[no-untyped-def]
+    """Map each component as the score is: 0.5 where it alone would reach the threshold."""
+    components[:] = 0.0
+    for kind in range(SCORED_KINDS):
+        components[COMPONENT_OF[kind]] += excess[kind]
+    for i in range(len(components)):
+        components[i] = 1.0 - 2.0 ** (-components[i] / bar)
+
+
+@njit(cache=True)
+def lesson(score, bar):  # type: ignore[no-untyped-def]
+    """Return how much an event teaches: suspicious ones little, so that none poisons a baseline."""
+    doubt = (score / bar - ORDINARY) / (1.0 - ORDINARY)
+    return 1.0 - (1.0 - LEAST_LEARNED) * min(max(doubt, 0.0), 1.0)
+
+
+@njit(cache=True)
+def learn(state, user, hour, cells, surprise, amount):  # type: ignore[no-untyped-def]
+    """Teach a user's baseline, or the population's, the values of an event."""
+    for kind in range(SCORED_KINDS):
+        if surprise[kind] < 0.0:
+            continue
+        if kind == HOUR:
+            if state.hour_mass[user, hour] == 0.0:
+                state.variety[user, kind] += amount
+            state.hour_mass[user, hour] += amount
+        else:
+            if state.table[cells[kind]].weight == 0.0:
+                state.variety[user, kind] += amount
+            state.table[cells[kind]].weight += amount
+        state.mass[user, kind] += amount
+        rate = amount / min(state.mass[user, kind] + 1.0, LEVEL_MEMORY)
+        state.level[user, kind] += rate * (surprise[kind] - state.level[user, kind])
+
+
 # ---------------------------------------------------------------- reasons
 
 
@@ -456,11 +635,10 @@ def rank_value(value, seen, top, top_seen):  # type: ignore[no-untyped-def]
 def value_of(batch, row, kind):  # type: ignore[no-untyped-def]
     """Return an event's value of a table kind as a code, -1 when it carries none."""
     if kind == STATUS:
-        status, reason = batch.codes[C_STATUS, row], batch.codes[C_REASON, row]
+        status = batch.codes[C_STATUS, row]
         if status < 0:
-            return np.int64(-1)
-        context = min(batch.codes[TYPE, row], 4095)
-        return (context << 18) | (min(reason + 1, 1023) << 8) | min(status, 255)
+            return status
+        return (min(batch.codes[TYPE, row], 0xFFFF) << 8) | min(status, 255)
     if kind == VOLUME:
         return volume_of(batch.sizes[row])
     return batch.codes[kind, row]
@@ -500,11 +678,11 @@ def count_values(state, user, cells):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def judge(state, batch, row, user, hour, scorer, cells, excess, found):  # type: ignore[no-untyped-def]
-    """Score an event against what is known before it."""
-    excess[:] = 0.0
+def judge_reference(state, batch, row, user, hour, cells, excess, found):  # type: ignore[no-untyped-def]
+    """Score an event by the fixed formula."""
     if state.counters[user, TOTAL] < REFERENCE_READY:
         return
+    excess[:] = 0.0
     score = score_reference(state, batch, row, user, hour, cells, excess)
     found.scores[row] = score
     reference_components(excess, found.components[row])
@@ -514,16 +692,42 @@ def judge(state, batch, row, user, hour, scorer, cells, excess, found):  # type:
 
 
 @njit(cache=True)
+def judge_calibrated(state, batch, row, user, hour, cells, excess, surprise, found):  # type: ignore[no-untyped-def]
+    """Score an event against the user's own distribution of surprise, then learn from it."""
+    cells_all = np.full(KINDS, -1, np.int64)
+    find_cells(state, batch, row, POPULATION, cells_all)
+    find_surprise(state, user, hour, cells, cells_all, surprise)
+    amount = 1.0
+    events = state.counters[user, TOTAL]
+    if events >= READY:
+        score = find_excess(state, user, surprise, excess)
+        stratum = stratum_of(events)
+        bar = bar_of(state, stratum)
+        found.scores[row] = 1.0 - 2.0 ** (-score / bar)
+        calibrated_components(excess, bar, found.components[row])
+        if score >= bar:
+            found.anomalous[row] = True
+            explain(state, row, user, hour, cells, excess, found)
+        amount = lesson(score, bar)
+        calibrate(state, stratum, score, bar)
+    learn(state, user, hour, cells, surprise, amount)
+    learn(state, POPULATION, hour, cells_all, surprise, amount)
+
+
+@njit(cache=True)
 def process(state, login, rapid, limits, scorer, batch, found):  # type: ignore[no-untyped-def]
     """Take a batch through the state machine; every event sees only what came before it."""
     cells = np.full(KINDS, -1, np.int64)
-    excess = np.zeros(SCORED_KINDS)
+    excess, surprise = np.zeros(SCORED_KINDS), np.zeros(SCORED_KINDS)
     for row in range(len(batch.times)):
         user = batch.codes[C_USER, row]
         hour = batch.times[row] // HOUR_MS % 24
         find_cells(state, batch, row, user, cells)
         if user != UNKNOWN:
-            judge(state, batch, row, user, hour, scorer, cells, excess, found)
+            if scorer == REFERENCE:
+                judge_reference(state, batch, row, user, hour, cells, excess, found)
+            else:
+                judge_calibrated(state, batch, row, user, hour, cells, excess, surprise, found)
             apply_rules(state, login, rapid, limits, batch, row, user, found)
         count_event(state, batch, row, user, hour)
         count_values(state, user, cells)

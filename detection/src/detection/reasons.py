@@ -54,6 +54,8 @@ def reasons(
     least = _LEAST_SHARE * float(excess.sum())
     order = sorted(range(at.SCORED_KINDS), key=lambda kind: (-excess[kind], kind))
     chosen = [kind for kind in order if excess[kind] > 0 and excess[kind] >= least]
+    if at.IP in chosen and at.NET in chosen:
+        chosen.remove(at.NET)  # the address says it already
     texts = []
     for kind in chosen[:_MAX_REASONS]:
         count, whole = int(seen[kind]), int(total[kind])

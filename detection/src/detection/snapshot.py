@@ -143,6 +143,7 @@ def _state_arrays(state: State, users: int) -> Arrays:
         "cell_seen": cells["seen"],
         "cell_weight": cells["weight"],
         "histogram": state.histogram,
+        "scored": state.scored,
         "bars": state.bars,
         "ring": np.roll(state.ring, -following)[-size:] if size else state.ring[:0],
         "events": state.tally[[at.EVENTS, at.DUPLICATES]],
@@ -157,6 +158,7 @@ def _state(arrays: Arrays, users: int) -> State:
         if name not in _LINKS:
             getattr(state, name)[:users] = arrays[name]
     state.histogram[:] = arrays["histogram"]
+    state.scored[:] = arrays["scored"]
     state.bars[:] = arrays["bars"]
     fill_cells(state, keys, arrays["cell_seen"], arrays["cell_weight"])
     state.ring[: len(ring)] = ring

@@ -14,8 +14,8 @@ Bytes = NDArray[np.uint8]
 CELL = np.dtype([("key", "i8"), ("seen", "i8"), ("weight", "f8"), ("entry", "i8")])
 """One counter in the hash table: how often seen, and how much was learned from it."""
 
-STRATA = 10
-BINS = 512
+STRATA = 7
+BINS = 1024
 HORIZON = 262_144
 """Distinct event ids per partition within which a repetition is noticed."""
 
@@ -42,7 +42,8 @@ class State(NamedTuple):
         variety: [users, kinds] distinct values, as learned.
         level: [users, kinds] mean surprise.
         histogram: [strata, bins] distribution of recent scores.
-        bars: [strata] thresholds in nats.
+        scored: [strata] scores that came.
+        bars: [strata] thresholds in nats, 0 for none yet.
         ring: [horizon] hashes of the latest event ids.
         ids: Hash set of the same, open addressing.
     """
@@ -61,6 +62,7 @@ class State(NamedTuple):
     variety: Floats
     level: Floats
     histogram: Floats
+    scored: Ints
     bars: Floats
     ring: Ints
     ids: Ints
@@ -116,6 +118,7 @@ def empty_state() -> State:
         variety=np.zeros((users, at.KINDS)),
         level=np.zeros((users, at.KINDS)),
         histogram=np.zeros((STRATA, BINS)),
+        scored=np.zeros(STRATA, np.int64),
         bars=np.zeros(STRATA),
         ring=np.zeros(HORIZON, np.int64),
         ids=np.zeros(2 * HORIZON, np.int64),
