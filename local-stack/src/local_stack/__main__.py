@@ -183,7 +183,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; return the exit code."""
     chosen = parser().parse_args(arguments)
-    console = Console(soft_wrap=True)
+    # A log or a pipe has no width of its own; tables need more than the usual guess of 80.
+    console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 120)
     os.chdir(repository_root())  # relative paths in settings, and .env, mean the checkout's
     try:
         chosen.run(chosen, Settings(), console)

@@ -21,7 +21,9 @@ def status_table(stack: Stack) -> Table:
     """Return a table of services: state, process, port, since when, memory, restarts."""
     state = stack.state()
     is_supervised = stack.is_running()
-    table = Table("service", "state", "pid", "port", "since", "memory", "restarts")
+    table = Table()
+    for title in ("service", "state", "pid", "port", "since", "memory", "restarts"):
+        table.add_column(title, no_wrap=True)
     for service in stack.services:
         record = state.service(service.name) if state else None
         if record is None:
@@ -44,10 +46,17 @@ def _cells(service: Service, record: ServiceRecord, is_supervised: bool) -> Sequ
         _state_text(service, record, is_supervised),
         str(record.process.pid) if record.process else "-",
         str(service.port or "-"),
-        datetime.fromtimestamp(record.since, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+        _moment(record.since),
         f"{memory / _MEBIBYTE:.0f} MiB" if memory else "-",
         str(record.restarts),
     )
+
+
+def _moment(unix_seconds: float) -> str:
+    """Return a local time, with its day when that is not today."""
+    moment = datetime.fromtimestamp(unix_seconds, UTC).astimezone()
+    is_today = moment.date() == datetime.now(UTC).astimezone().date()
+    return moment.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M")
 
 
 def _state_text(service: Service, record: ServiceRecord, is_supervised: bool) -> str:
