@@ -1,12 +1,16 @@
-from collections.abc import Iterator
+import json
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 from pyspark.sql import SparkSession
 
 from batch_layer.settings import Settings
 from batch_layer.spark import create_session
+from contracts.topics import MAX_MESSAGE_BYTES
 from local_stack.testing import Broker
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -50,3 +54,69 @@ def settings(tmp_path: Path) -> Settings:
 def lend(spark: SparkSession):
     """A session factory for ``create_app`` that keeps the shared session running."""
     return lambda settings: nullcontext(spark)
+
+
+def security_event(number: int, user: str, **changes: object) -> bytes:
+    """One readable event; ``changes`` override or add keys."""
+    kinds = ("auth_attempt", "network_connection", "file_access", "dns_query")
+    event: dict[str, object] = {
+        "event_id": f"evt_{number:012x}",
+        "timestamp": 1_760_000_000_000 + number * 7_000,
+        "event_type": kinds[number % 4],
+        "source_ip": f"10.0.{number % 3}.{len(user)}",
+        "user": user,
+        "status": "failed" if number % 17 == 0 else "success",
+        "threat_score": round(number % 10 / 10, 1),
+        "metadata": {"geo_location": f"DE-BE-{number % 2}", "port": 443, "hostname": "host-1"},
+    }
+    return json.dumps(event | changes).encode()
+
+
+class Topics:
+    """Creates topics on the broker and writes to chosen partitions."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.bootstrap_servers = broker.bootstrap_servers
+        self._broker = broker
+        self._producer = Producer(
+            {"bootstrap.servers": broker.bootstrap_servers, "message.max.bytes": MAX_MESSAGE_BYTES}
+        )
+
+    def create(self, name: str, partitions: int = 1) -> None:
+        self._broker.create_topic(name, partitions, {"max.message.bytes": str(MAX_MESSAGE_BYTES)})
+
+    def produce(self, topic: str, values: list[bytes | None], partition: int = 0) -> None:
+        for value in values:
+            self._producer.produce(topic, value, partition=partition)
+            self._producer.poll(0)
+        assert self._producer.flush(60) == 0
+
+    def commit(self, topic: str, values: list[bytes], partition: int = 0) -> None:
+        self._transaction(topic, values, partition).commit_transaction(60)
+
+    def abort(self, topic: str, values: list[bytes], partition: int = 0) -> None:
+        self._transaction(topic, values, partition).abort_transaction(60)
+
+    def _transaction(self, topic: str, values: list[bytes], partition: int) -> Producer:
+        producer = Producer(
+            {"bootstrap.servers": self.bootstrap_servers, "transactional.id": uuid.uuid4().hex}
+        )
+        producer.init_transactions(60)
+        producer.begin_transaction()
+        for value in values:
+            producer.produce(topic, value, partition=partition)
+        assert producer.flush(60) == 0
+        return producer
+
+
+@pytest.fixture
+def topics(tmp_path: Path) -> Iterator[Topics]:
+    """A broker of the test's own: the topics that detection reads have fixed names."""
+    with Broker(tmp_path) as broker:
+        yield Topics(broker)
+
+
+@pytest.fixture
+def event() -> Callable[..., bytes]:
+    """How tests make events."""
+    return security_event

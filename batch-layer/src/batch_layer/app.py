@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
-from batch_layer import control, errors
+from batch_layer import control, error_bodies
+from batch_layer.security import routes as security_routes
 from batch_layer.services import Services, SessionFactory
 from batch_layer.spark import spark_session
 from batch_layer.transactions import routes as transaction_routes
@@ -39,7 +40,8 @@ def create_app(
     app = FastAPI(title="StreamGuard batch layer", lifespan=lifespan)
     app.state.services = services
     app.state.request_stop = request_stop
-    errors.install(app)
+    error_bodies.install(app)
     app.include_router(control.router)
+    app.include_router(security_routes.router)
     app.include_router(transaction_routes.router)
     return app

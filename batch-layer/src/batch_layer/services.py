@@ -12,6 +12,8 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING
 
 from batch_layer.errors import ServiceUnavailableError
+from batch_layer.scheduler import make_scheduler
+from batch_layer.security.service import SecurityRuns
 from batch_layer.spark import is_running
 from batch_layer.transactions.service import TransactionService
 
@@ -35,6 +37,7 @@ class Services:
         self._exit = ExitStack()
         self._spark: SparkSession | None = None
         self._transactions: TransactionService | None = None
+        self._security: SecurityRuns | None = None
         self._failure: str | None = None
         self._started = time.monotonic()
         self._thread = threading.Thread(target=self._start, name="start-spark")
@@ -71,6 +74,17 @@ class Services:
             raise ServiceUnavailableError(self._failure or "the Spark session is not up")
         return self._transactions
 
+    @property
+    def security(self) -> SecurityRuns:
+        """The security side.
+
+        Raises:
+            ServiceUnavailableError: If the session is not up.
+        """
+        if self._security is None or not self.is_spark_up:
+            raise ServiceUnavailableError(self._failure or "the Spark session is not up")
+        return self._security
+
     def start(self) -> None:
         """Begin to start; returns at once."""
         self._thread.start()
@@ -85,11 +99,18 @@ class Services:
             spark = self._exit.enter_context(self._session_factory(self.settings))
             drain_seconds = self.settings.drain_timeout.total_seconds()
             transactions = TransactionService(spark, self.settings)
+            security = SecurityRuns(spark, self.settings)
             transactions.start()
             self._exit.callback(transactions.stop, drain_seconds)
+            security.start()
+            self._exit.callback(security.stop, drain_seconds)
+            scheduler = make_scheduler(spark, self.settings, security)
+            scheduler.start()
+            self._exit.callback(scheduler.shutdown, wait=False)
         except Exception as error:  # whatever it is, /health must say it
             logger.exception("the Spark session cannot start")
             self._failure = f"the Spark session cannot start: {error}"
             return
-        self._spark, self._transactions = spark, transactions
+        self._transactions, self._security = transactions, security
+        self._spark = spark
         logger.info("Spark %s is up after %.1f s", spark.version, self.uptime_seconds)

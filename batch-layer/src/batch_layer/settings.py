@@ -55,3 +55,10 @@ class Settings(BaseSettings):
     drain_timeout: timedelta = Field(
         timedelta(seconds=60), description="How long a stop waits for running batches."
     )
+    batch_workers: int = Field(8, ge=1, le=64, description="Transaction batches run at once.")
+    stream_trigger: timedelta = Field(
+        timedelta(seconds=10), description="Interval of the streaming queries' micro-batches."
+    )
+    stream_max_records: int = Field(
+        200_000, ge=1, description="Largest micro-batch of a streaming query, in records."
+    )

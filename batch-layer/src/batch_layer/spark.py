@@ -54,7 +54,7 @@ def session_conf(settings: "Settings") -> dict[str, str]:
         "spark.driver.memory": settings.spark_driver_memory,
         "spark.driver.extraClassPath": ":".join(jars),
         "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -Djava.net.preferIPv4Stack=true",
-        "spark.log.level": "WARN",
+        "spark.log.level": "ERROR",
         "spark.ui.enabled": str(settings.spark_ui).lower(),
         "spark.ui.showConsoleProgress": "false",
         "spark.scheduler.mode": "FAIR",
@@ -75,8 +75,27 @@ def session_conf(settings: "Settings") -> dict[str, str]:
     return conf
 
 
-def create_session(settings: "Settings") -> "SparkSession":
+def kafka_session_conf(settings: "Settings") -> dict[str, str]:
+    """Return the configuration of a session that only reads Kafka: no tables, no pools.
+
+    Raises:
+        SettingsError: If the jars are missing.
+    """
+    conf = session_conf(settings)
+    left_out = {*_DELTA, "spark.scheduler.mode", "spark.scheduler.allocation.file"}
+    return {name: value for name, value in conf.items() if name not in left_out} | {
+        "spark.sql.adaptive.enabled": "false",
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    }
+
+
+def create_session(settings: "Settings", conf: dict[str, str] | None = None) -> "SparkSession":
     """Start Spark, or return the session that runs in this process.
+
+    Args:
+        settings: How the service is configured.
+        conf: The session's configuration, if it is not ``session_conf(settings)``.
 
     Raises:
         SettingsError: If the jars are missing.
@@ -85,7 +104,7 @@ def create_session(settings: "Settings") -> "SparkSession":
 
     # Workers must run our interpreter, which has our packages.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    return SparkSession.builder.config(map=dict(session_conf(settings))).getOrCreate()
+    return SparkSession.builder.config(map=dict(conf or session_conf(settings))).getOrCreate()
 
 
 @contextmanager

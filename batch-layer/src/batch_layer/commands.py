@@ -1,0 +1,121 @@
+"""Commands that run once and end."""
+
+import logging
+import sys
+from argparse import Namespace
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from batch_layer.driver import DriverJvm
+from batch_layer.errors import BatchLayerError
+from batch_layer.settings import Settings
+from batch_layer.spark import create_session, jar_paths, kafka_session_conf, session_conf
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+COMMAND_CONTAMINATION = 0.1
+"""Share of users that older clients expect a bounded run to call anomalous."""
+
+
+def run(arguments: Namespace) -> int:
+    """Run a command; return the exit code, 0 only if it did all it was asked."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    settings = Settings()
+    try:
+        if arguments.command == "ingest":
+            _ingest(settings, arguments)
+        elif arguments.max_events is not None or arguments.output is not None:
+            _bounded(settings, arguments)
+        else:
+            _published(settings, arguments)
+    except BatchLayerError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    return 0
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _bounded(settings: Settings, arguments: Namespace) -> None:
+    """Read straight from Kafka: the JVM starts while the broker is asked and Python imports."""
+    max_events = arguments.max_events or 1_000_000
+    conf = kafka_session_conf(settings)
+    with ExitStack() as stack:
+        driver = DriverJvm(
+            conf, jar_paths(settings.jars_dir), settings.archive_dir, is_short=max_events <= 50_000
+        )
+        stack.callback(driver.close)
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            session = pool.submit(_connect, driver, settings, conf)
+            from batch_layer.security.bounded import BoundedOptions, bounded_run, held_ranges
+
+            try:
+                ranges = held_ranges(settings, max_events)
+                records = sum(end - start for start, end in ranges.values())
+                _say(f"reading {records} records of {len(ranges)} partitions")
+                import sklearn.cluster
+                import sklearn.ensemble  # noqa: F401 (imported while the JVM is still starting)
+            except BaseException:
+                driver.kill()
+                raise
+            spark = session.result()
+        stack.callback(spark.stop)
+        share = arguments.contamination or COMMAND_CONTAMINATION
+        options = BoundedOptions(max_events, arguments.algorithm, share)
+        folder = arguments.output or settings.data_dir / "reports" / "latest"
+        outcome = bounded_run(spark, settings, options, folder, ranges)
+        _say(outcome.summary)
+        for entry in outcome.report.top_anomalies[:5]:
+            _say(f"  {entry['user']}: {entry['anomaly_score_normalized']:.2f}")
+        for note in outcome.report.notes:
+            _say(f"  note: {note}")
+        if driver.writes_archive:
+            _say("keeping a class archive, so that the next start is faster")
+
+
+def _connect(driver: DriverJvm, settings: Settings, conf: dict[str, str]) -> "SparkSession":
+    driver.connect()
+    return create_session(settings, conf)
+
+
+def _published(settings: Settings, arguments: Namespace) -> None:
+    from batch_layer.security.run import Progress, RunOptions, new_run_id, published_run
+
+    options = RunOptions(arguments.full, arguments.algorithm, arguments.contamination)
+    with ExitStack() as stack:
+        spark = _session(settings, stack)
+        run_id = new_run_id()
+        _say(f"run {run_id}")
+        progress = Progress(lambda stage, done, total: _say(f"  {done + 1}/{total} {stage}"))
+        outcome = published_run(spark, settings, run_id, options, progress)
+        _say(outcome.message)
+        for note in outcome.notes:
+            _say(f"  note: {note}")
+
+
+def _ingest(settings: Settings, arguments: Namespace) -> None:
+    from batch_layer.ingestion import ingest
+    from contracts.topics import DETECTION_TOPICS, TRANSACTION_TOPICS
+
+    topics = arguments.topics or [*DETECTION_TOPICS, *TRANSACTION_TOPICS]
+    with ExitStack() as stack:
+        spark = _session(settings, stack)
+        reached = ingest(spark, settings, topics, accept_data_loss=arguments.accept_data_loss)
+        for topic, coverage in reached.items():
+            ends = ", ".join(f"{p}: {end}" for p, end in sorted(coverage.next.items()))
+            _say(f"{topic}: {ends or 'nothing to ingest'}")
+
+
+def _session(settings: Settings, stack: ExitStack) -> "SparkSession":
+    conf = session_conf(settings)
+    driver = DriverJvm(conf, jar_paths(settings.jars_dir), settings.archive_dir)
+    stack.callback(driver.close)
+    driver.connect()
+    spark = create_session(settings, conf)
+    stack.callback(spark.stop)
+    return spark

@@ -1,0 +1,1 @@
+"""Security runs: detection over all history, models over users, published views."""

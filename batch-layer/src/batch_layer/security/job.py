@@ -1,0 +1,99 @@
+"""The Spark job of a security run: new master records to view files, one task per partition."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from batch_layer.ingestion import check_protocol, raw_records, table_path
+from batch_layer.security.detect import (
+    SUMMARY_DDL,
+    DetectionPlan,
+    PartitionPlan,
+    PartitionSummary,
+    detection_task,
+)
+from batch_layer.spark import in_pool
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+
+def run_detection(
+    spark: "SparkSession", lake: Path, plan: DetectionPlan
+) -> dict[tuple[str, int], PartitionSummary]:
+    """Run detection over the new records of every partition of the plan.
+
+    Returns:
+        A summary for each partition that had records.
+    """
+    with in_pool(spark, "batch", "security run: detection"):
+        records = new_records(spark, lake, plan.partitions)
+        if records is None:
+            return {}
+        summaries = detect(records, plan).collect()
+    return {(row["topic"], row["partition"]): PartitionSummary(**row.asDict()) for row in summaries}
+
+
+def detect(records: "DataFrame", plan: DetectionPlan) -> "DataFrame":
+    """Give each Kafka partition a task of its own, in offset order, and run detection there."""
+    from pyspark.sql import functions as sf
+
+    codes = {(part.topic, part.partition): code for code, part in enumerate(plan.partitions)}
+    code = _partition_code(codes)
+    return (
+        records.withColumn("code", code)
+        .repartitionById(len(codes), sf.col("code"))
+        .drop("code")
+        .sortWithinPartitions("offset")
+        .mapInArrow(detection_task(plan), SUMMARY_DDL)
+    )
+
+
+def new_records(
+    spark: "SparkSession", lake: Path, partitions: Iterable[PartitionPlan]
+) -> "DataFrame | None":
+    """Return the master records of the given offsets; None if no topic has a table yet."""
+    by_topic: dict[str, list[PartitionPlan]] = {}
+    for part in partitions:
+        if part.end > part.start:
+            by_topic.setdefault(part.topic, []).append(part)
+    together: DataFrame | None = None
+    for topic, parts in by_topic.items():
+        # Nothing but transaction markers so far: offsets, but no table.
+        if not (table_path(lake, topic) / "_delta_log").is_dir():
+            continue
+        check_protocol(spark, table_path(lake, topic))
+        records = as_input(raw_records(spark, lake, topic), "broker_timestamp").where(
+            _within(parts)
+        )
+        together = records if together is None else together.unionAll(records)
+    return together
+
+
+def as_input(records: "DataFrame", timestamp_column: str) -> "DataFrame":
+    """Select what detection reads, the broker's time as Unix ms."""
+    return records.selectExpr(
+        "topic", "partition", "offset", f"unix_millis({timestamp_column}) AS ingested_at", "value"
+    )
+
+
+def _within(parts: Iterable[PartitionPlan]) -> "Column":
+    """Return a condition that Delta prunes files by."""
+    from pyspark.sql import functions as sf
+
+    wanted = sf.lit(False)
+    for part in parts:
+        offset = sf.col("offset")
+        covered = (offset >= part.start) & (offset < part.end)
+        wanted = wanted | ((sf.col("partition") == part.partition) & covered)
+    return wanted
+
+
+def _partition_code(codes: dict[tuple[str, int], int]) -> "Column":
+    from pyspark.sql import functions as sf
+
+    code = sf.lit(None).cast("int")
+    for (topic, partition), number in codes.items():
+        here = (sf.col("topic") == topic) & (sf.col("partition") == partition)
+        code = sf.when(here, sf.lit(number)).otherwise(code)
+    return code

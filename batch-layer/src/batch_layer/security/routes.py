@@ -1,0 +1,75 @@
+"""``/security/run`` and ``/security/runs``."""
+
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from batch_layer.dependencies import ServicesDep
+from batch_layer.security.bounded import BoundedOptions
+from batch_layer.security.registry import RunRecord
+from batch_layer.security.run import RunOptions
+
+router = APIRouter(prefix="/security", tags=["security"])
+
+
+class RunRequest(BaseModel):
+    """What to run; all optional."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
+
+    full: bool = Field(False, description="Recompute all history.")
+    algorithm: Literal["isolation_forest", "kmeans"] = "isolation_forest"
+    contamination: float | None = Field(
+        None, gt=0, le=0.5, description="Share of users to call anomalous; null calibrates."
+    )
+    max_events: int | None = Field(
+        None, ge=1, description="Read only so many events, from the earliest; publishes nothing."
+    )
+    output: Path | None = Field(None, description="Folder for a run with maxEvents.")
+
+
+class RunAccepted(BaseModel):
+    """A run that was taken on."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+    run_id: str
+    status: str
+
+
+class RunList(BaseModel):
+    """Runs, newest first."""
+
+    total: int
+    runs: list[RunRecord]
+
+
+@router.post("/run", status_code=HTTPStatus.ACCEPTED)
+def start_run(services: ServicesDep, request: RunRequest | None = None) -> RunAccepted:
+    """Start a security run."""
+    request = request or RunRequest()
+    runs = services.security
+    if request.max_events is not None:
+        bounded = BoundedOptions(request.max_events, request.algorithm, request.contamination)
+        record = runs.submit_bounded(bounded, request.output)
+    else:
+        options = RunOptions(request.full, request.algorithm, request.contamination)
+        record = runs.submit(options)
+    return RunAccepted(run_id=record.run_id, status=record.status)
+
+
+@router.get("/runs/{run_id}")
+def read_run(services: ServicesDep, run_id: str) -> RunRecord:
+    """Say how a run is doing."""
+    return services.security.get(run_id)
+
+
+@router.get("/runs")
+def list_runs(services: ServicesDep, limit: Annotated[int, Query(ge=1, le=1000)] = 20) -> RunList:
+    """List runs, newest first."""
+    total, runs = services.security.latest(limit)
+    return RunList(total=total, runs=runs)

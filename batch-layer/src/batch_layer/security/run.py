@@ -1,0 +1,287 @@
+"""A published security run, from new records to a new ``CURRENT``."""
+
+import fcntl
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from batch_layer import metrics
+from batch_layer.errors import RunAlreadyRunningError
+from batch_layer.ingestion import ingest
+from batch_layer.security import publish as publishing
+from batch_layer.security import views
+from batch_layer.security.detect import DetectionPlan, PartitionPlan, PartitionSummary
+from batch_layer.security.job import run_detection
+from batch_layer.security.models import Algorithm, judge, save_models
+from batch_layer.security.users import make_report, user_rows, write_report, write_users
+from contracts import lake as lay_out
+from contracts.topics import DETECTION_TOPICS
+from contracts.views import Manifest
+from detection import VERSION, Engine, StateError, user_features
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import SparkSession
+
+    from batch_layer.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+STAGES = ("ingestion", "detection", "models", "publication")
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What a caller may ask of a published run."""
+
+    full: bool = False
+    algorithm: Algorithm = "isolation_forest"
+    contamination: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutcome:
+    """How a published run ended; ``manifest`` is None when there was nothing new to publish."""
+
+    manifest: Manifest | None
+    message: str
+    notes: list[str] = field(default_factory=list)
+
+
+class StateUnusableError(Exception):
+    """A partition's detection state cannot be restored: only a full run helps."""
+
+
+class Progress:
+    """Tells how far a run is, and how long each stage took."""
+
+    def __init__(self, report: Callable[[str, int, int], None] = lambda *_: None) -> None:
+        self._report = report
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Report and time a stage."""
+        self._report(name, STAGES.index(name), len(STAGES))
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            seconds = time.monotonic() - started
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + seconds, 3)
+            metrics.RUN_STAGE_SECONDS.labels(name).observe(seconds)
+
+
+def new_run_id() -> str:
+    """Return a run's id: when it began, and something nobody else has."""
+    return f"run-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:8]}"
+
+
+@contextmanager
+def exclusive(lake: Path) -> Iterator[None]:
+    """Hold the lake's run lock; it ends with the process, however that ends.
+
+    Raises:
+        RunAlreadyRunningError: If another process holds it.
+    """
+    folder = lake / lay_out.SECURITY
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".run.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunAlreadyRunningError(f"a security run is going on in {lake}") from error
+        yield
+
+
+def published_run(
+    spark: "SparkSession",
+    settings: "Settings",
+    run_id: str,
+    options: RunOptions,
+    progress: Progress | None = None,
+) -> RunOutcome:
+    """Ingest what is new, run detection and models over it, verify, publish.
+
+    Whatever fails, the run before stays the one that is served.
+
+    Raises:
+        BatchLayerError: If a stage fails; the message says what and where.
+        RunAlreadyRunningError: If another process runs one on the same lake.
+    """
+    progress = progress or Progress()
+    lake = settings.lake_dir.resolve()
+    with exclusive(lake):
+        publishing.sweep(lake, settings.keep_runs)
+        try:
+            outcome = _Run(spark, settings, run_id, options, progress).execute()
+        except BaseException:
+            publishing.discard(lake, run_id)
+            raise
+        if outcome.manifest is not None:
+            publishing.sweep(lake, settings.keep_runs)
+            show(outcome.manifest)
+        return outcome
+
+
+class _Run:
+    """One run's way through its stages."""
+
+    def __init__(
+        self,
+        spark: "SparkSession",
+        settings: "Settings",
+        run_id: str,
+        options: RunOptions,
+        progress: Progress,
+    ) -> None:
+        self._spark = spark
+        self._settings = settings
+        self._lake = settings.lake_dir.resolve()
+        self._run_id = run_id
+        self._options = options
+        self._progress = progress
+        self._notes: list[str] = []
+
+    def execute(self) -> RunOutcome:
+        """Run; fall back to all history when the last run's state cannot be used."""
+        with self._progress.stage("ingestion"):
+            self._coverages = ingest(self._spark, self._settings, DETECTION_TOPICS)
+        current = views.current_manifest(self._lake)
+        previous = self._to_continue(current)
+        try:
+            return self._publish(current, previous)
+        except StateUnusableError as error:
+            logger.warning("%s; recomputing all history", error)
+            self._notes.append(f"{error}; all history was recomputed")
+            publishing.discard(self._lake, self._run_id)
+            return self._publish(current, None)
+
+    def _to_continue(self, current: Manifest | None) -> Manifest | None:
+        """Return the run whose state this one starts from; None recomputes all history."""
+        if current is None or self._options.full:
+            return None
+        scorer = self._settings.scorer
+        for what, was, now in (
+            ("detection", current.detection_version, VERSION),
+            ("scorer", current.scorer, scorer),
+        ):
+            if was != now:
+                self._notes.append(f"{what} {was} became {now}: all history was recomputed")
+                return None
+        return current
+
+    def _publish(self, current: Manifest | None, previous: Manifest | None) -> RunOutcome:
+        plans = views.plan_partitions(self._coverages, previous, self._lake)
+        if previous is not None and not self._is_worth_a_run(plans, previous):
+            return RunOutcome(None, f"no new records since {previous.run_id}")
+        if not plans:
+            return RunOutcome(None, "nothing to publish: no record was ever ingested")
+        with self._progress.stage("detection"):
+            summaries = self._detect(plans)
+        with self._progress.stage("models"):
+            states = views.next_states(self._lake, self._run_id, summaries, previous)
+            total, anomalous = self._judge([self._lake / lay_out.SECURITY / s.path for s in states])
+        manifest = self._manifest(current, previous, plans, summaries).model_copy(
+            update={
+                "state_files": states,
+                "total_users": total,
+                "anomalous_users": anomalous,
+                "stages": self._progress.seconds,
+            }
+        )
+        with self._progress.stage("publication"):
+            publishing.publish(self._lake, manifest)
+        events = sum(summary.rows for summary in summaries.values())
+        message = f"{events} new events, {total} users, {anomalous} anomalous"
+        return RunOutcome(manifest, message, self._notes)
+
+    def _is_worth_a_run(self, plans: list[PartitionPlan], previous: Manifest) -> bool:
+        has_new = any(plan.end > plan.start for plan in plans)
+        other_model = self._options.algorithm != previous.algorithm
+        return has_new or other_model or self._options.contamination is not None
+
+    def _detect(self, plans: list[PartitionPlan]) -> dict[views.Key, PartitionSummary]:
+        directory = self._lake / lay_out.run_directory(self._run_id)
+        directory.mkdir(parents=True)
+        plan = DetectionPlan(directory, self._settings.scorer, tuple(plans))
+        summaries = run_detection(self._spark, self._lake, plan)
+        for summary in summaries.values():
+            if summary.state_error is not None:
+                raise StateUnusableError(
+                    f"the state of {summary.topic}[{summary.partition}] cannot be restored: "
+                    f"{summary.state_error}"
+                )
+        return summaries
+
+    def _judge(self, state_paths: list[Path]) -> tuple[int, int]:
+        """Features of all users, models, verdicts; return how many users, how many anomalous."""
+        features = features_of(state_paths)
+        verdicts = judge(features, self._options.algorithm, self._options.contamination)
+        directory = self._lake / lay_out.run_directory(self._run_id)
+        users = user_rows(features, verdicts)
+        write_users(directory / "users", users, verdicts)
+        report = make_report(users, verdicts, [*self._notes, *verdicts.notes])
+        write_report(directory / "anomaly_report.json", report)
+        save_models(directory / "models", features, verdicts)
+        return report.total_users, report.anomalous_users
+
+    def _manifest(
+        self,
+        current: Manifest | None,
+        previous: Manifest | None,
+        plans: list[PartitionPlan],
+        summaries: dict[views.Key, PartitionSummary],
+    ) -> Manifest:
+        events, alerts, aggregates = views.new_files(self._lake, self._run_id, summaries)
+        report = lay_out.run_directory(self._run_id) / "anomaly_report.json"
+        return Manifest(
+            run_id=self._run_id,
+            created_at=int(time.time() * 1000),
+            previous_run_id=None if current is None else current.run_id,
+            full=previous is None,
+            detection_version=VERSION,
+            scorer=self._settings.scorer,
+            algorithm=self._options.algorithm,
+            seam=views.next_seam(plans, summaries, previous),
+            event_files=[*(previous.event_files if previous else []), *events],
+            alert_files=[*(previous.alert_files if previous else []), *alerts],
+            aggregate_files=[*(previous.aggregate_files if previous else []), *aggregates],
+            user_files=views.user_files(self._lake, self._run_id),
+            state_files=[],
+            report=report.relative_to(lay_out.SECURITY).as_posix(),
+        )
+
+
+def features_of(state_paths: list[Path]) -> "pa.Table":
+    """Return the features of all users from the partitions' states.
+
+    Raises:
+        StateUnusableError: If a state cannot be restored; the message names the file.
+    """
+    engines = []
+    for path in state_paths:
+        try:
+            engines.append(Engine.restore(path.read_bytes()))
+        except (OSError, StateError) as error:
+            raise StateUnusableError(f"{path} cannot be restored: {error}") from error
+    return user_features(engines)
+
+
+def show(manifest: Manifest) -> None:
+    """Put the served run into the metrics."""
+    for seam in manifest.seam:
+        labels = (seam.topic, str(seam.partition))
+        metrics.SEAM.labels(*labels).set(seam.next_offset)
+        metrics.EVENTS.labels(*labels).set(seam.rows)
+        metrics.DEAD_LETTERS.labels(*labels).set(seam.dead_letters)
+        metrics.DUPLICATES.labels(*labels).set(seam.duplicates)
+    metrics.USERS.set(manifest.total_users)
+    metrics.ANOMALOUS_USERS.set(manifest.anomalous_users)
+    metrics.PUBLISHED_AT.set(manifest.created_at / 1000)
