@@ -30,15 +30,21 @@ def serving(world: World) -> Iterator[ServingDouble]:
         yield double
 
 
+@pytest.fixture(scope="session")
+def seeded_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One retrieval index for the whole run: tests open it one after the other."""
+    return tmp_path_factory.mktemp("assistant")
+
+
 @pytest.fixture
-def open_client(serving: ServingDouble, tmp_path: Path) -> Iterator[Open]:
+def open_client(serving: ServingDouble, seeded_dir: Path) -> Iterator[Open]:
     """Start an assistant with settings of the test's own; stopped after the test."""
     with ExitStack() as stack:
 
         def start(**settings: object) -> TestClient:
             given = {
                 "serving_url": serving.url,
-                "data_dir": tmp_path / "assistant",
+                "data_dir": seeded_dir,
                 "analyst_enabled": False,
                 **settings,
             }

@@ -3,14 +3,17 @@
 import asyncio
 from collections import Counter
 from dataclasses import dataclass
+from typing import TypeVar
 
-from contracts.api import EventRecord
+from contracts.api import EventRecord, Page
 from genai_assistant.clock import when
 from genai_assistant.evidence import REAL_TIME, Findings, Ledger, Record
 from genai_assistant.phrases import spoken
 from genai_assistant.planner import Window
 from genai_assistant.records import event_status, source_address
 from genai_assistant.sources import Sources
+
+Row = TypeVar("Row")
 
 PAGE = 500
 LATEST = 100
@@ -45,6 +48,11 @@ class Activity:
         if not self.rows:
             return NO_DATA_FRESHNESS
         return STALE_FRESHNESS if self.is_fallback else 1.0
+
+
+def is_capped(page: Page[Row] | None, kept: int) -> bool:
+    """Say whether a page's rows of a window are only the newest of more: a lower bound."""
+    return page is not None and page.next_cursor is not None and kept == len(page.data)
 
 
 async def activity(sources: Sources, window: Window, **filters: str | None) -> Activity:

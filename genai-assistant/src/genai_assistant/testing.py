@@ -190,7 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
     # Without it, small answers wait for the acknowledgement of their headers.
     disable_nagle_algorithm = True
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class' name
+    def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
 
     def reply(self, status: int, body: bytes, content_type: str = "application/json") -> None:

@@ -13,12 +13,14 @@ from genai_assistant.clock import when
 from genai_assistant.evidence import RAG, Evidence, Statement
 from genai_assistant.hostile import Json, inert
 from genai_assistant.lexicon import word_list
+from genai_assistant.retrieval.embedder import tokens
 
 CITATION = re.compile(r"\[(E\d{1,4})\]")
 QUOTED = re.compile(r'"([^"]*)"|“([^”]*)”')
 TIME = re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?: ?UTC|Z)?")
 DATE = re.compile(r"\b\d{4}-\d\d-\d\d\b")
 WORD = re.compile(r"[^\s,;!?()\"“”]+")
+GROUPED = re.compile(r"(?<![\w.])\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\w%])")
 NUMBER = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?|[-+]?\d+(?:\.\d+)?")
 MARKUP = re.compile(r"https?:|www\.|://|</?\w|!\[|\]\(|`|\bdata:|\bjavascript:", re.IGNORECASE)
 
@@ -46,7 +48,7 @@ ALARM = re.compile(
 )
 CALM = re.compile(
     r"\b(?:normal|benign|safe|harmless|legitimate|authori[sz]ed|innocent|fine|expected|routine|"
-    r"trusted|clean|whitelist\w*|false\s+(?:alarm|positive)s?|ignored?|dismiss\w*|unremarkable|"
+    r"trusted|clean|whitelist\w*|false\s+(?:alarm|positive)s?|ignored?|dismiss\w*|well|okay|ok|good|unremarkable|"
     r"nothing|close\s+the)\b",
     re.IGNORECASE,
 )
@@ -59,6 +61,10 @@ NEUTRAL = re.compile(
     r"\b\d+ of them anomalous\b|\bthreat scores?\b",
     re.IGNORECASE,
 )
+
+
+MIN_SHARED = 0.5
+"""At least this share of a model's words must be words of our statements."""
 
 
 class Records:
@@ -95,9 +101,14 @@ class Records:
         return word.lower() in self._strings
 
     def has_number(self, written: str) -> bool:
-        """Say whether a number is a record's value, rounded to the decimals it is written with."""
+        """Say whether a number is a record's value, rounded to the decimals it is written with.
+
+        A number written without decimals is a count: it must be the value itself.
+        """
         value = _value(written)
         decimals = len(written.partition(".")[2])
+        if decimals == 0:
+            return value in self._numbers
         return any(round(number, decimals) == value for number in self._numbers)
 
     def has_percentage(self, written: str) -> bool:
@@ -110,7 +121,7 @@ class Records:
 
     def has_time(self, written: str) -> bool:
         """Say whether a time, to its own precision, is a record's time."""
-        plain = written.replace("T", " ").removesuffix("Z").removesuffix("UTC").strip()
+        plain = written.removesuffix("Z").removesuffix("UTC").strip().replace("T", " ")
         return any(time.startswith(plain) for time in self._times)
 
 
@@ -159,7 +170,10 @@ def _check_words(rest: str, records: Records, known_names: frozenset[str]) -> st
     for name in CAPITALISED.findall(rest):
         if name not in KNOWN_CAPITALS and not records.has_word(name):
             return f"names {name}, which no cited record does"
-    for raw in WORD.findall(rest):
+    for written in GROUPED.findall(rest):
+        if not records.has_number(written):
+            return f"no cited record has the number {written}"
+    for raw in WORD.findall(GROUPED.sub(" ", rest)):
         word = _trimmed(raw)
         if reason := _check_word(word, records, known_names):
             return reason
@@ -200,13 +214,26 @@ def stance(text: str) -> str | None:
 
 
 def is_contradicting(sentence: Statement, ours: Sequence[Statement]) -> bool:
-    """Say whether a sentence judges what no statement of ours judges on the same evidence."""
+    """Say whether a sentence goes beyond our statements on the same evidence.
+
+    It does when most of its words are not theirs, or when it judges or denies what none of
+    them does.
+    """
+    near = [one for one in ours if set(one.cites) & set(sentence.cites)]
+    if _shared(sentence, near) < MIN_SHARED:
+        return True
     judged = stance(sentence.text)
     denies = bool(DENIAL.search(QUOTED.sub(" ", sentence.text)))
-    near = [one for one in ours if set(one.cites) & set(sentence.cites)]
     if judged is not None and all(stance(one.text) != judged for one in near):
         return True
     return denies and all(not DENIAL.search(QUOTED.sub(" ", one.text)) for one in near)
+
+
+def _shared(sentence: Statement, near: Sequence[Statement]) -> float:
+    """Return which share of a sentence's words stands in statements on the same evidence."""
+    words = set(tokens(sentence.text))
+    theirs = {word for one in near for word in tokens(one.text)}
+    return len(words & theirs) / len(words) if words else 0.0
 
 
 def sentences(text: str) -> list[Statement]:

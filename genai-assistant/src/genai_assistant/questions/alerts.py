@@ -100,7 +100,7 @@ def _say_events(findings: Findings, ledger: Ledger, events: list[Fetched[EventRe
         origin = f" from {quote(record['source_ip'])}" if record["source_ip"] else ""
         status = f" with status {quote(record['status'])}" if record["status"] else ""
         findings.say(
-            f"Event {quote(record['event_id'])} at {when(record['timestamp'])} is a "
+            f"Event {quote(record['event_id'])} at {when(record['timestamp'])} is of type "
             f"{quote(record['event_type'])}{origin}{status}",
             cite,
         )
@@ -136,7 +136,7 @@ def _say_summary(findings: Findings, record: Record, cite: str, of_user: str) ->
         f"{number:,} {name}" for name, number in record["by_severity"].items() if number
     )
     findings.say(
-        f"There are {least}{counted(record['open_alerts'], 'open alert')}{of_user} ({severities}), "
+        f"Open: {least}{counted(record['open_alerts'], 'alert')}{of_user} ({severities}), "
         f"from {when(record['first_seen'])} to {when(record['last_seen'])}",
         cite,
     )

@@ -30,7 +30,7 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
     origin = f" from {quote(record['source_ip'])}" if record["source_ip"] else ""
     status = f" with status {quote(record['status'])}" if record["status"] else ""
     findings.say(
-        f"Event {quote(event_id)} of user {quote(record['user'])} is a "
+        f"Event {quote(event_id)} of user {quote(record['user'])} is of type "
         f"{quote(record['event_type'])}{origin} at {when(record['timestamp'])}{status}",
         cite,
     )

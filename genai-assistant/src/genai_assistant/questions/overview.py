@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 
 from contracts.alerts import SEVERITIES
-from genai_assistant.activity import activity, record_activity, tell_fallback
+from genai_assistant.activity import activity, is_capped, record_activity, tell_fallback
 from genai_assistant.clock import when
 from genai_assistant.evidence import REAL_TIME, Findings, Ledger
 from genai_assistant.phrases import counted, spoken
@@ -60,9 +60,10 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
         f"{counted(record['events'], 'event')}, the last at {when(record['last_event'])}",
         cite,
     )
-    at_most = "at least " if len(rows) == PAGE or len(raised) == PAGE else ""
+    capped = is_capped(anomalies.value, len(rows)) or is_capped(alerts.value, len(raised))
+    at_least = "at least " if capped else ""
     findings.say(
-        f"Among them are {at_most}{counted(len(rows), 'anomalous event')} and "
+        f"Among them are {at_least}{counted(len(rows), 'anomalous event')} and "
         f"{counted(len(raised), 'alert')} ({severities['CRITICAL']} CRITICAL, "
         f"{severities['HIGH']} HIGH)",
         found,

@@ -102,7 +102,7 @@ def _say_event(findings: Findings, ledger: Ledger, record: Record) -> None:
     origin = f" from {quote(record['source_ip'])}" if record["source_ip"] else ""
     scored = f" with an anomaly score of {score:.2f}" if score is not None else ""
     findings.say(
-        f"Event {quote(record['event_id'])} of user {quote(record['user'])}, a "
+        f"Event {quote(record['event_id'])} of user {quote(record['user'])}, of type "
         f"{quote(record['event_type'])}{origin} at {when(record['timestamp'])}, stands out{scored}",
         cite,
     )

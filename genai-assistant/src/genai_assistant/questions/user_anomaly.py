@@ -5,7 +5,13 @@ from typing import Literal
 
 from contracts.alerts import NOTIFIED_SEVERITIES, Alert
 from contracts.api import AnomalyRecord, UserAnomaly
-from genai_assistant.activity import activity, record_activity, summarised, tell_fallback
+from genai_assistant.activity import (
+    activity,
+    is_capped,
+    record_activity,
+    summarised,
+    tell_fallback,
+)
 from genai_assistant.clock import when
 from genai_assistant.evidence import BATCH, REAL_TIME, Findings, Ledger, Record
 from genai_assistant.hostile import quote
@@ -60,13 +66,12 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
         if batch.value
         else None
     )
-    live_cite = None
     if seen.rows:
-        live_cite = ledger.add(
-            "activity", REAL_TIME, _live_record(summarised(seen, user=user), recent, raised)
-        )
-    elif record := record_activity(seen, ledger, user=user):
-        live_cite = record
+        capped = is_capped(anomalies.value, len(recent)) or is_capped(alerts.value, len(raised))
+        summary = _live_record(summarised(seen, user=user), recent, raised, is_capped=capped)
+        live_cite = ledger.add("activity", REAL_TIME, summary)
+    else:
+        live_cite = record_activity(seen, ledger, user=user)
 
     opinions = _batch_opinion(batch), _live_opinion(bool(seen.rows), recent, raised)
     findings.verdict, findings.agreement = VERDICTS[opinions]
@@ -88,12 +93,15 @@ def _within(rows: list[AnomalyRecord], window: Window) -> list[AnomalyRecord]:
     return [row for row in rows if window.start_ms <= row.timestamp < window.end_ms]
 
 
-def _live_record(summary: Record, recent: list[AnomalyRecord], raised: list[Alert]) -> Record:
+def _live_record(
+    summary: Record, recent: list[AnomalyRecord], raised: list[Alert], *, is_capped: bool
+) -> Record:
     """Add what the anomaly and alert lists say, which reach further than the events page."""
     scores = [row.anomaly_score for row in recent]
     known = summary["highest_anomaly_score"]
     return {
         **summary,
+        "is_exact": summary["is_exact"] and not is_capped,
         "anomalous_events": max(summary["anomalous_events"], len(recent)),
         "highest_anomaly_score": max(
             [*scores, *([known] if known is not None else [])], default=None
@@ -124,7 +132,9 @@ def _say_verdict(
 ) -> None:
     name = f"User {quote(user)}"
     batch, live = opinions
-    if findings.verdict == "unknown" or not cites:
+    if not cites:
+        return  # nothing could be read; the answer says which source failed
+    if findings.verdict == "unknown":
         findings.say(f"There is not enough evidence about user {quote(user)}", *cites)
     elif findings.verdict == "mixed":
         parts = ("the batch layer", "the live layer")
@@ -166,7 +176,7 @@ def _say_live(findings: Findings, user: str, window: Window, record: Record, cit
     least = "" if record["is_exact"] else "at least "
     findings.say(
         f"{spoken(window.label).capitalize()} user {quote(user)} has {least}"
-        f"{counted(record['events'], 'event')}, {record['anomalous_events']:,} of them anomalous, "
+        f"{counted(record['events'], 'event')}, {least}{record['anomalous_events']:,} of them anomalous, "
         f"and {counted(record['open_alerts'], 'open alert')}, "
         f"{record['serious_open_alerts']:,} of them HIGH or CRITICAL; first at "
         f"{when(record['first_event'])}, last at {when(record['last_event'])}",

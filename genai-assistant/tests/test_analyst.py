@@ -1,0 +1,85 @@
+import asyncio
+
+import pytest
+
+from genai_assistant.analyst import Analyst, analysis_id
+from genai_assistant.assistant import Assistant
+from genai_assistant.errors import UnreachableError
+from genai_assistant.metrics import Metrics
+from genai_assistant.retrieval.corpus import load_corpus
+from genai_assistant.retrieval.index import ThreatIndex
+from genai_assistant.serving_client import ServingClient, bounded_client
+from genai_assistant.settings import Settings
+from genai_assistant.testing import alert_of
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory):
+    index = ThreatIndex(tmp_path_factory.mktemp("index"), load_corpus())
+    yield index
+    index.close()
+
+
+def work(index, url, *, rounds=1, **settings):
+    """Run a fresh analyst, as after a restart; return how many analyses each round wrote."""
+
+    async def run():
+        metrics = Metrics()
+        async with bounded_client(url, 5) as http:
+            serving = ServingClient(http, metrics)
+            assistant = Assistant(serving, index, metrics)
+            analyst = Analyst(assistant, serving, metrics, Settings(**settings))
+            return [await analyst.work() for _ in range(rounds)]
+
+    return asyncio.run(run())
+
+
+def writes(serving):
+    return sum(request.startswith("POST") for request in serving.requests)
+
+
+def test_a_serious_alert_gets_one_analysis_from_evidence(index, serving):
+    assert work(index, serving.url, rounds=2) == [1, 0]
+
+    analysis = serving.world.analyses[analysis_id("al_00aa11bb22cc")]
+    assert analysis["alert_id"] == "al_00aa11bb22cc"
+    assert analysis["mode"] == "evidence"
+    assert analysis["techniques"] == ["T1110"]
+    assert "SUSPICIOUS_LOGIN_PATTERN" in analysis["summary"]
+    assert analysis["recommended_actions"]
+
+
+def test_a_restart_writes_nothing_twice(index, serving):
+    work(index, serving.url)
+    work(index, serving.url)
+
+    assert writes(serving) == 1
+
+
+def test_low_and_medium_alerts_are_left_alone(index, serving):
+    serving.world.alerts[0]["severity"] = "MEDIUM"
+
+    assert work(index, serving.url) == [0]
+
+
+def test_the_budget_of_a_minute_holds_and_the_most_severe_come_first(index, serving):
+    failed = serving.world.events[:1]
+    serving.world.alerts = [
+        alert_of(f"al_{number:04d}", failed, severity="CRITICAL" if number > 100 else "HIGH")
+        for number in range(103)
+    ]
+
+    assert work(index, serving.url, rounds=2, analyst_per_minute=5) == [5, 0]
+    assert {analysis_id("al_0101"), analysis_id("al_0102")} <= serving.world.analyses.keys()
+
+
+def test_older_alerts_beyond_the_first_page_are_reached(index, serving):
+    failed = serving.world.events[:1]
+    serving.world.alerts = [alert_of(f"al_{number:04d}", failed) for number in range(60)]
+
+    assert sum(work(index, serving.url, rounds=3, analyst_per_minute=1000)) == 60
+
+
+def test_a_serving_layer_that_is_away_is_an_error_to_wait_for(index):
+    with pytest.raises(UnreachableError):
+        work(index, "http://127.0.0.1:9")
