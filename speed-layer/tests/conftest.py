@@ -15,6 +15,10 @@ from contracts.topics import ALL_TOPICS, MAX_MESSAGE_BYTES
 from event_generator.clock import EventClock
 from event_generator.security.stream import SecurityScenario, SecurityStream
 from local_stack.testing import Broker
+from speed_layer.partition import Partition
+from speed_layer.segments import Records
+from speed_layer.settings import Settings
+from speed_layer.store import Commit
 from speed_layer.testing import SpeedProcess, canonical, wait_for
 
 TOPIC = "security-events"
@@ -203,3 +207,27 @@ def same_as_reference(reference: Reference, tmp_path: Path) -> Callable[[], None
                 assert found[piece] == value, f"{piece} of partition {number}"
 
     return compare
+
+
+Feed = Callable[[Partition, int, int], Commit]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(store_dir=tmp_path / "store", lake_dir=tmp_path / "lake")
+
+
+@pytest.fixture
+def feed(events: list[bytes]) -> Feed:
+    """Process and store ``events[first:last]`` at offsets from ``first`` on."""
+
+    def feed(partition: Partition, first: int, last: int) -> Commit:
+        count = last - first
+        records = Records(
+            TOPIC, 0, range(first, last), [None] * count, events[first:last], [START] * count
+        )
+        processed = partition.process(records, last)
+        partition.write(processed.commit)
+        return processed.commit
+
+    return feed

@@ -1,0 +1,175 @@
+"""Interactive queries over a partition that commits beside them."""
+
+import io
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow as pa
+import pytest
+from fastapi.testclient import TestClient
+
+from contracts.views import SEGMENT_SCHEMA
+from speed_layer.api import create_app
+from speed_layer.metrics import Metrics
+from speed_layer.partition import Partition
+from speed_layer.status import Status
+
+TOPIC = "security-events"
+SEGMENTS = f"/segments?topic={TOPIC}&partition=0"
+
+
+@pytest.fixture
+def status():
+    return Status("test")
+
+
+@pytest.fixture
+def partition(settings, status, feed):
+    partition = Partition((TOPIC, 0), settings, 0)
+    for first in range(0, 3000, 1000):
+        feed(partition, first, first + 1000)
+    status.publish(partition, 3500)
+    yield partition
+    partition.close()
+
+
+@pytest.fixture
+def client(status, partition):
+    with TestClient(create_app(status, Metrics())) as client:
+        yield client
+
+
+def rows(response):
+    return pa.ipc.open_stream(io.BytesIO(response.content)).read_all()
+
+
+def test_positions(client):
+    assert client.get("/positions").json() == {
+        "instance": "test",
+        "partitions": [
+            {
+                "topic": TOPIC,
+                "partition": 0,
+                "first_offset": 0,
+                "segments_from": 0,
+                "next_offset": 3000,
+                "high_watermark": 3500,
+                "rows": 3000,
+                "dead_letters": 0,
+                "duplicates": 0,
+                "skipped": 0,
+                "lost": 0,
+            }
+        ],
+    }
+
+
+def test_segments_are_joined_into_one_stream(client, events):
+    response = client.get(f"{SEGMENTS}&from_offset=0")
+    table = rows(response)
+
+    assert response.headers["X-First-Offset"] == "0"
+    assert response.headers["X-Next-Offset"] == "3000"
+    assert table.schema == SEGMENT_SCHEMA
+    assert table.column("raw").to_pylist() == events[:3000]
+
+
+def test_segments_start_inside_a_micro_batch(client):
+    table = rows(client.get(f"{SEGMENTS}&from_offset=1234"))
+
+    assert table.column("offset").to_pylist() == list(range(1234, 3000))
+
+
+def test_segments_stop_at_max_bytes_but_give_one_micro_batch(client):
+    response = client.get(f"{SEGMENTS}&from_offset=0&max_bytes=1")
+
+    assert response.headers["X-Next-Offset"] == "1000"
+    assert rows(response).num_rows == 1000
+
+
+def test_segments_counts_the_alerts_of_the_range(client, partition):
+    raised = [offset for offset, *_ in partition.store.alerts()]
+    assert raised
+    response = client.get(f"{SEGMENTS}&from_offset=0&max_bytes=1")
+
+    assert int(response.headers["X-Alerts"]) == sum(offset < 1000 for offset in raised)
+
+
+def test_nothing_new_is_204_after_the_wait(client):
+    begin = time.monotonic()
+    assert client.get(f"{SEGMENTS}&from_offset=3000&wait_ms=300").status_code == 204
+    assert 0.25 < time.monotonic() - begin < 5
+
+
+def test_waiting_requests_are_woken_by_a_commit(client, partition, status, feed):
+    with ThreadPoolExecutor(20) as pool:
+        path = f"{SEGMENTS}&from_offset=3000&wait_ms=10000"
+        waiting = [pool.submit(client.get, path) for _ in range(20)]
+        assert client.get("/health").status_code == 503  # answered while twenty wait
+        threading.Event().wait(0.3)
+        feed(partition, 3000, 3100)
+        begin = time.monotonic()
+        status.publish(partition, 3100)
+        answers = [future.result() for future in waiting]
+
+    assert time.monotonic() - begin < 5
+    assert {answer.headers["X-Next-Offset"] for answer in answers} == {"3100"}
+
+
+def test_pruned_offsets_are_gone(client, partition, status):
+    partition.prune(2000)
+    status.publish(partition, 3000)
+    response = client.get(f"{SEGMENTS}&from_offset=10")
+
+    assert (response.status_code, response.json()) == (410, {"segments_from": 2000})
+
+
+def test_a_partition_of_another_process_is_not_found(client, status):
+    assert client.get(f"/segments?topic={TOPIC}&partition=5&from_offset=0").status_code == 404
+    status.forget((TOPIC, 0))
+    assert client.get(f"{SEGMENTS}&from_offset=0").status_code == 404
+
+
+def test_an_empty_range_moves_the_reader_on(client, partition, status):
+    partition.write(partition.skip(3002).commit)
+    status.publish(partition, 3002)
+    response = client.get(f"{SEGMENTS}&from_offset=3000")
+
+    assert response.headers["X-Next-Offset"] == "3002"
+    assert rows(response).num_rows == 0
+
+
+def test_alerts_by_offset(client, partition):
+    found = client.get(f"/alerts?topic={TOPIC}&partition=0&from_offset=0&to_offset=3000").json()
+
+    assert [alert["offset"] for alert in found["alerts"]] == [
+        offset for offset, *_ in partition.store.alerts()
+    ]
+    assert {"alert_id", "user_id", "severity", "event_ids"} <= found["alerts"][0].keys()
+
+
+def test_features_of_a_user(client, partition):
+    found = client.get("/features/admin").json()
+
+    assert found["user"] == "admin"
+    assert found["total_events"] > 0
+    assert client.get("/features/nobody").status_code == 404
+
+
+def test_bad_parameters_are_named(client):
+    response = client.get(f"{SEGMENTS}&from_offset=-1")
+
+    assert response.status_code == 422
+    assert response.json()["detail"][0]["loc"] == ["query", "from_offset"]
+
+
+def test_health(client, status):
+    status.set_problem("paused", "store: full")
+    response = client.get("/health")
+    assert response.status_code == 503
+    assert response.json()["status"] == "paused"
+    assert response.json()["reason"] == "store: full"
+
+    status.set_healthy()
+    assert client.get("/health").json() == {"status": "healthy"}

@@ -1,0 +1,121 @@
+"""The service as a process: start, stop, pruning, retention."""
+
+import json
+import socket
+import time
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from contracts import lake
+from contracts.views import Manifest, PartitionSeam
+from speed_layer.testing import wait_for
+
+pytestmark = pytest.mark.integration
+
+TOPIC = "security-events"
+ACTIVITY = "user-events"
+
+
+def produce_activity(broker, count):
+    producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
+    for number in range(count):
+        event = {"userId": "ada", "eventType": "USER_LOGIN", "timestamp": "2026-01-02T03:04:05"}
+        producer.produce(ACTIVITY, json.dumps({**event, "sessionId": str(number)}))
+    assert producer.flush(30) == 0
+
+
+def test_offsets_deleted_by_retention_are_reported_as_lost(new_worker, broker):
+    produce_activity(broker, 100)
+    process = new_worker(SPEED_TOPICS=ACTIVITY).start()
+    process.wait_until({(ACTIVITY, 0): 100})
+    begin = time.monotonic()
+    assert process.stop() == 0
+    assert time.monotonic() - begin < 15
+
+    produce_activity(broker, 100)
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+    for future in admin.delete_records([TopicPartition(ACTIVITY, 0, 150)]).values():
+        future.result(30)
+    process.start()
+    process.wait_until({(ACTIVITY, 0): 200})
+    position = process.json("/positions")["partitions"][0]
+    metrics = process.request("/metrics")[2].decode()
+    assert process.stop() == 0
+
+    assert (position["rows"], position["lost"], position["skipped"]) == (150, 50, 0)
+    assert position["first_offset"] == 0
+    assert 'speed_offsets_lost_total{topic="user-events"} 50.0' in metrics
+    assert "50 records, offsets 100 to 149, were deleted by retention" in process.log()
+
+
+def test_without_a_broker_it_keeps_trying_and_says_so(new_worker):
+    process = new_worker(SPEED_KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1").start()
+    health = wait_for(
+        "the reason", lambda: "broker" in (a := process.json("/health")).get("reason", "") and a
+    )
+    assert process.stop() == 0
+
+    assert health["status"] == "starting"
+    assert "Kafka:" in process.log()
+
+
+def test_a_taken_port_is_a_clear_error(new_worker):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        process = new_worker(SPEED_PORT=str(taken.getsockname()[1])).start()
+        assert process.process.wait(60) == 1
+
+    assert "is the port taken?" in process.log()
+
+
+def test_a_published_run_prunes_below_its_seam_only(new_worker, hard_topic, tmp_path):
+    process = new_worker().start()
+    process.wait_until(hard_topic.ends)
+    before = process.json("/positions")["partitions"][0]
+    seam = before["next_offset"] // 2
+    publish_seam(tmp_path / "lake", seam)
+    after = wait_for(
+        "pruning",
+        lambda: (
+            (found := process.json("/positions")["partitions"][0])["segments_from"] > 0 and found
+        ),
+    )
+    path = f"/segments?topic={TOPIC}&partition=0&from_offset="
+    gone, kept = process.request(f"{path}0"), process.request(f"{path}{seam}")
+    assert process.stop() == 0
+
+    assert seam - 300 < after["segments_from"] <= seam
+    assert {**after, "segments_from": 0} == before
+    assert (gone[0], kept[0]) == (410, 200)
+
+    process.start()
+    process.wait_until(hard_topic.ends)
+    assert "from store" in process.log()
+    assert process.stop() == 0
+
+
+def publish_seam(lake_dir, seam):
+    manifest = Manifest(
+        run_id="r1",
+        created_at=0,
+        full=True,
+        detection_version="any",
+        scorer="any",
+        algorithm="isolation_forest",
+        seam=[
+            PartitionSeam(
+                topic=TOPIC, partition=0, first_offset=0, next_offset=seam, rows=seam, skipped=0
+            )
+        ],
+        event_files=[],
+        alert_files=[],
+        aggregate_files=[],
+        user_files=[],
+        state_files=[],
+        report="",
+    )
+    path = lake_dir / lake.manifest_path("r1")
+    path.parent.mkdir(parents=True)
+    path.write_text(manifest.model_dump_json())
+    lake.write_current(lake_dir, "r1")
