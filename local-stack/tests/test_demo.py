@@ -94,6 +94,9 @@ RIGHT = Findings(
     answer={
         "answer": "Yes [E1].",
         "batch_anomaly": {"user": "manager"},
+        "evidence": [
+            {"id": "E1", "kind": "user_features", "source": "batch", "record": {"user": "manager"}}
+        ],
         "citation_check": {"cited": 1, "valid": 1, "dropped": 0},
     },
     seconds=100.04,
@@ -142,7 +145,7 @@ def test_every_finding_is_printed(console: Console) -> None:
     print_findings(RIGHT, settings(), console)
     text = console.export_text()
     for part in ("80.0%", "new country", "3 failed logins", "precision 0.990", "missing 0, double 0",
-                 "books", "Yes [E1].", "1 citations, 1 valid", "http://127.0.0.1:8081/"):  # fmt: skip
+                 "books", "Yes [E1].", "E1 user_features (batch)", "1 cited sentences checked, 1 valid", "http://127.0.0.1:8081/"):  # fmt: skip
         assert part in text
 
 

@@ -1,5 +1,6 @@
 """Print what the demo found."""
 
+import json
 from datetime import UTC, datetime
 
 from rich.console import Console
@@ -10,6 +11,7 @@ from local_stack.demo.findings import Findings
 from local_stack.settings import Settings
 
 _SHOWN = 5
+_SHOWN_CHARACTERS = 160
 
 
 def print_findings(findings: Findings, settings: Settings, console: Console) -> None:
@@ -122,10 +124,14 @@ def _print_answer(findings: Findings, console: Console) -> None:
     console.print('\n"Is user manager anomalous?"', highlight=False)
     console.print(str(answer.get("answer")), markup=False, highlight=False)
     for item in answer.get("evidence") or []:
-        name, text = item.get("id", ""), item.get("text") or item.get("summary") or ""
-        console.print(f"  {name} {text}", markup=False, highlight=False)
+        record = json.dumps(item["record"], default=str)[:_SHOWN_CHARACTERS]
+        console.print(
+            f"  {item['id']} {item['kind']} ({item['source']}): {record}",
+            markup=False,
+            highlight=False,
+        )
     console.print(
-        f"  {check.get('cited', 0)} citations, {check.get('valid', 0)} valid, "
+        f"  {check.get('cited', 0)} cited sentences checked, {check.get('valid', 0)} valid, "
         f"{check.get('dropped', 0)} dropped; confidence {answer.get('confidence')}; "
         f"from {', '.join(answer.get('sources_used') or [])}",
         markup=False,
