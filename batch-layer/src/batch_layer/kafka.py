@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import (
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs forget to export one
     AdminClient,
-    OffsetSpec,  # type: ignore[attr-defined]  # public, but its stubs forget to export it
+    OffsetSpec,
 )
 
 from batch_layer.errors import BrokerError
