@@ -56,7 +56,7 @@ class CursorSigner:
         fingerprint, *position = orjson.loads(body)
         if fingerprint != _fingerprint(query):
             raise ParameterError("cursor", "belongs to a query with other filters")
-        return position
+        return list(position)
 
     def _signature(self, body: bytes) -> bytes:
         return hmac.new(self._key, body, hashlib.sha256).digest()[:_SIGNATURE_BYTES]

@@ -68,8 +68,6 @@ class SpeedClient:
         try:
             first = int(response.headers.get("X-First-Offset", from_offset))
             following = int(response.headers["X-Next-Offset"])
-            if first != from_offset or following <= first:
-                raise ValueError(f"covers [{first}, {following}), asked from {from_offset}")
             rows = pa.ipc.open_stream(response.content).read_all().cast(SEGMENT_SCHEMA)
             alerts = []
             if int(response.headers.get("X-Alerts", 0)):
@@ -77,6 +75,8 @@ class SpeedClient:
                 alerts = (await self._get("/alerts", where | bounds)).json()["alerts"]
         except (pa.ArrowInvalid, ValueError, KeyError) as error:
             raise SpeedError(f"{self.url}/segments: unexpected answer: {error!r}") from error
+        if first != from_offset or following <= first:
+            raise SpeedError(f"{self.url} sent [{first}, {following}), asked from {from_offset}")
         return Segment(stream, first, following, rows, alerts)
 
     async def _get(

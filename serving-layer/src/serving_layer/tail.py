@@ -25,9 +25,10 @@ from serving_layer.speed_client import (
     SpeedError,
 )
 from serving_layer.views.accounts import Position
+from serving_layer.views.index import merged
 from serving_layer.views.snapshot import Snapshot, Views
 from serving_layer.views.streams import stream_name
-from serving_layer.views.tiers import mergeable, merged
+from serving_layer.views.tiers import mergeable
 
 logger = logging.getLogger(__name__)
 
@@ -232,6 +233,7 @@ class Tail:
                 partition.catch_up_to = before.next_offset
                 partition.confirmed = None
                 self._wakes[stream].set()
+        self._report()
 
     def _report(self) -> None:
         """Tell the views whether answers are complete."""

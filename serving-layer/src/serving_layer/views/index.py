@@ -197,9 +197,11 @@ class EventIndex:
     def _after(self, key: Key) -> int:
         """Return the first position behind ``key``."""
         low, high = 0, len(self)
-        for column, value in zip(
-            (self.columns.negative_timestamp, self.columns.stream), key[:2], strict=True
-        ):
+        pairs: list[tuple[npt.NDArray[Any], int]] = [
+            (self.columns.negative_timestamp, key.negative_timestamp),
+            (self.columns.stream, key.stream),
+        ]
+        for column, value in pairs:
             part = column[low:high]
             low, high = (
                 low + int(np.searchsorted(part, value, side="left")),

@@ -1,0 +1,58 @@
+"""``python -m serving_layer``: REST, metrics and dashboard in one process."""
+
+import asyncio
+import logging
+import sys
+
+import uvicorn
+
+from serving_layer import dashboard
+from serving_layer.app import create_app
+from serving_layer.errors import OpenBindError
+from serving_layer.settings import Settings
+
+
+def main() -> int:
+    """Serve until stopped and return the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    settings = Settings()
+    try:
+        settings.check_bind()
+    except OpenBindError as error:
+        sys.stderr.write(f"serving-layer: {error.detail}\n")
+        return 2
+    app = create_app(settings)
+    dashboard.mount(app)
+    servers = [_server(app, settings.host, settings.port, lifespan="on")]
+    if settings.dashboard_port not in (0, settings.port):
+        servers.append(_server(app, settings.host, settings.dashboard_port, lifespan="off"))
+    asyncio.run(_serve(servers))
+    return 0
+
+
+def _server(app: object, host: str, port: int, lifespan: str) -> uvicorn.Server:
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,  # type: ignore[arg-type]  # uvicorn's own ASGI types
+            host=host,
+            port=port,
+            lifespan=lifespan,  # type: ignore[arg-type]  # a literal, chosen above
+            access_log=False,
+            log_level="warning",
+            timeout_graceful_shutdown=5,
+        )
+    )
+
+
+async def _serve(servers: list[uvicorn.Server]) -> None:
+    """Run all servers until one ends, then stop the others."""
+    tasks = [asyncio.create_task(server.serve()) for server in servers]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for server in servers:
+        server.should_exit = True
+    await asyncio.gather(*tasks)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

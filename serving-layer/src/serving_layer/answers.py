@@ -1,0 +1,101 @@
+"""Pages and bodies as bytes, ready to send."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import orjson
+from fastapi.responses import Response
+from pydantic import BaseModel
+
+from contracts.api import Source
+from serving_layer.services import Services
+from serving_layer.views.keys import Key
+from serving_layer.views.query import EventFilter
+from serving_layer.views.reads import AlertFilter, Row, alert_page, event_page
+from serving_layer.views.rendering import Body
+from serving_layer.views.snapshot import Snapshot
+
+Render = Callable[[Sequence[Row]], Sequence[Body | orjson.Fragment]]
+
+_INLINE_ROWS = 500
+"""Larger pages are made in a thread: they would hold up other requests."""
+
+
+def json_response(body: object, status: int = 200) -> Response:
+    """Return a JSON response of plain values or a contract's model."""
+    plain = body.model_dump() if isinstance(body, BaseModel) else body
+    return Response(orjson.dumps(plain), status_code=status, media_type="application/json")
+
+
+async def events_response(
+    services: Services,
+    name: str,
+    wanted: EventFilter,
+    cursor: str | None,
+    limit: int,
+    render: Render,
+) -> Response:
+    """Return one page of events or anomalies from the snapshot of this moment.
+
+    Args:
+        services: The application's parts.
+        name: The list that a cursor belongs to.
+        wanted: The rows to return.
+        cursor: Cursor of the page before.
+        limit: Rows at most.
+        render: Turns rows into bodies.
+    """
+    query = (name, wanted)
+    after = _key(services.cursors.decode(query, cursor)) if cursor is not None else None
+    snapshot = services.views.current()
+
+    def page() -> bytes:
+        found = event_page(snapshot, wanted, after, limit)
+        last = services.cursors.encode(query, found.items[-1].key) if found.more else None
+        return page_bytes(render(found.items), last, snapshot, found.sources)
+
+    content = page() if limit <= _INLINE_ROWS else await asyncio.to_thread(page)
+    return Response(content, media_type="application/json")
+
+
+def alerts_response(
+    services: Services, wanted: AlertFilter, cursor: str | None, limit: int
+) -> Response:
+    """Return one page of alerts from the snapshot of this moment."""
+    query = ("alerts", wanted)
+    after: Any = tuple(services.cursors.decode(query, cursor)) if cursor is not None else None
+    snapshot = services.views.current()
+    found = alert_page(snapshot, wanted, after, limit)
+    last = services.cursors.encode(query, found.items[-1][0].order) if found.more else None
+    bodies = [alert_body(entry.record, source) for entry, source in found.items]
+    content = page_bytes(bodies, last, snapshot, found.sources)
+    return Response(content, media_type="application/json")
+
+
+def alert_body(record: Body, source: Source) -> Body:
+    """Return an alert as clients see it."""
+    return {**record, "source": source}
+
+
+def page_bytes(
+    data: Sequence[Any],
+    next_cursor: str | None,
+    snapshot: Snapshot | None,
+    sources: dict[Source, int],
+) -> bytes:
+    """Return a ``contracts.api.Page`` as JSON; without a snapshot, complete."""
+    reason = snapshot.incomplete_reason if snapshot else None
+    return orjson.dumps(
+        {
+            "data": data,
+            "next_cursor": next_cursor,
+            "complete": reason is None,
+            "incomplete_reason": reason,
+            "sources": sources,
+        }
+    )
+
+
+def _key(position: Sequence[int | str]) -> Key:
+    return Key(*(int(part) for part in position))

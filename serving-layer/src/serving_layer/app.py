@@ -1,0 +1,111 @@
+"""Application factory."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import httpx
+from fastapi import Depends, FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving_layer import problems
+from serving_layer.alert_stream import AlertBell
+from serving_layer.analyses import AnalysisStore
+from serving_layer.cursors import CursorSigner, signing_key
+from serving_layer.metrics import Metrics
+from serving_layer.parameters import reject_unknown
+from serving_layer.routes import alerts, analyses, anomalies, events, operations, training_data
+from serving_layer.run_watcher import RunWatcher
+from serving_layer.services import Services
+from serving_layer.settings import Settings
+from serving_layer.status import collector
+from serving_layer.tail import Tail
+from serving_layer.views.snapshot import Views
+
+_DESCRIPTION = """
+One exact answer from two views: the batch view below the seam, the realtime view from it on.
+
+Lists are newest first and page by `cursor`. Times are event times, as Unix ms or ISO-8601.
+`complete` is false, and `incomplete_reason` says why, while a part of the data cannot be reached.
+"""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Build the API; views are loaded and tailed while its lifespan runs."""
+    app = FastAPI(
+        title="StreamGuard serving layer",
+        version="0.1.0",
+        description=_DESCRIPTION,
+        lifespan=lambda app: _lifespan(app, settings),
+    )
+    problems.install(app)
+    for module in (events, anomalies, alerts, analyses, training_data, operations):
+        app.include_router(module.router, dependencies=[Depends(reject_unknown)])
+    metrics = Metrics()
+    app.state.metrics = metrics
+    app.add_middleware(RequestDurations, metrics=metrics)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
+    metrics: Metrics = app.state.metrics
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    views = Views()
+    bell = AlertBell(views)
+    watcher = RunWatcher(
+        settings.lake_dir, settings.data_dir, settings.run_check_interval, views, metrics
+    )
+    # No pool limit: every partition holds one long poll open.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    async with httpx.AsyncClient(limits=limits, trust_env=False) as http:
+        services = Services(
+            settings=settings,
+            views=views,
+            watcher=watcher,
+            tail=Tail(settings, views, http, metrics, watcher.look_now),
+            analyses=AnalysisStore(settings.data_dir),
+            cursors=CursorSigner(signing_key(settings.data_dir)),
+            metrics=metrics,
+            bell=bell,
+            http=http,
+        )
+        app.state.services = services
+        metrics.observe(collector(services))
+        tasks = [asyncio.create_task(watcher.run()), asyncio.create_task(services.tail.run())]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with suppress(asyncio.CancelledError):
+                    await task
+            services.analyses.close()
+
+
+class RequestDurations:
+    """Measures every request by its route template, which keeps the labels bounded."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 500
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                template = getattr(scope.get("route"), "path", "unmatched")
+                self._metrics.requests.labels(scope["method"], template, str(status)).observe(
+                    time.perf_counter() - started
+                )
+            await send(message)
+
+        await self._app(scope, receive, watched)

@@ -1,0 +1,103 @@
+"""``/api/alerts``: what the rules found, and a live stream of it."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Literal
+
+import orjson
+from fastapi import APIRouter, Header
+from fastapi.responses import Response
+from pydantic import ConfigDict
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from contracts.alerts import Alert
+from contracts.api import Page, Source
+from serving_layer import examples
+from serving_layer.alert_stream import alerts_live, parse_positions, positions_now
+from serving_layer.answers import alert_body, alerts_response, json_response
+from serving_layer.errors import NotFoundError
+from serving_layer.parameters import AlertFilterDep, Cursor, Limit, ServicesDep
+from serving_layer.views.reads import alert_by_id
+
+router = APIRouter(prefix="/api/alerts", tags=["alerts"])
+
+_PING_SECONDS = 15
+_SEND_TIMEOUT_SECONDS = 30
+"""A client that takes nothing for so long is cut off; it can resume."""
+
+
+class AlertRecord(Alert):
+    """An alert, where it was raised, and the layer that holds it."""
+
+    model_config = ConfigDict(alias_generator=None)
+
+    topic: str
+    partition: int
+    offset: int
+    source: Source
+
+
+@router.get("", responses=examples.answers(examples.page(examples.ALERT), Page[AlertRecord]))
+async def list_alerts(
+    services: ServicesDep, wanted: AlertFilterDep, limit: Limit = 100, cursor: Cursor = None
+) -> Response:
+    """List alerts of both layers, newest first."""
+    return alerts_response(services, wanted, cursor, limit)
+
+
+@router.get(
+    "/stream",
+    response_class=EventSourceResponse,
+    responses={
+        200: {
+            "description": "Server-sent events of type `alert`.",
+            "content": {
+                "text/event-stream": {
+                    "example": "event: alert\nid: security-events/2@18231+1\ndata: {...}\n\n"
+                }
+            },
+        },
+        422: {"description": "Last-Event-ID is none of ours."},
+    },
+)
+async def stream_alerts(
+    services: ServicesDep,
+    wanted: AlertFilterDep,
+    last_event_id: Annotated[
+        str | None,
+        Header(
+            description="Id of the last event received: every alert since then is sent first.",
+            max_length=4000,
+            examples=["security-events/2@18231+1"],
+        ),
+    ] = None,
+) -> EventSourceResponse:
+    """Stream alerts as they are raised; a client that reconnects misses none.
+
+    Without `Last-Event-ID` the stream begins with the next alert.
+    """
+    snapshot = services.views.current()
+    positions = positions_now(snapshot) if last_event_id is None else parse_positions(last_event_id)
+
+    async def events() -> AsyncIterator[ServerSentEvent]:
+        live = alerts_live(services.views, services.bell, wanted, positions)
+        async for event_id, entry, source in live:
+            data = orjson.dumps(alert_body(entry.record, source)).decode()
+            yield ServerSentEvent(data, event=_EVENT, id=event_id)
+
+    return EventSourceResponse(events(), ping=_PING_SECONDS, send_timeout=_SEND_TIMEOUT_SECONDS)
+
+
+_EVENT: Literal["alert"] = "alert"
+
+
+@router.get(
+    "/{alert_id}",
+    responses=examples.answers(examples.ALERT, AlertRecord, problems={404: "No such alert."}),
+)
+async def read_alert(services: ServicesDep, alert_id: str) -> Response:
+    """Return one alert."""
+    found = alert_by_id(services.views.current(), alert_id)
+    if found is None:
+        raise NotFoundError(f"no alert has the id {alert_id!r}")
+    entry, source = found
+    return json_response(alert_body(entry.record, source))

@@ -1,0 +1,29 @@
+"""What one application consists of."""
+
+from dataclasses import dataclass
+
+import httpx
+
+from serving_layer.alert_stream import AlertBell
+from serving_layer.analyses import AnalysisStore
+from serving_layer.cursors import CursorSigner
+from serving_layer.metrics import Metrics
+from serving_layer.run_watcher import RunWatcher
+from serving_layer.settings import Settings
+from serving_layer.tail import Tail
+from serving_layer.views.snapshot import Views
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Parts that live as long as the application."""
+
+    settings: Settings
+    views: Views
+    watcher: RunWatcher
+    tail: Tail
+    analyses: AnalysisStore
+    cursors: CursorSigner
+    metrics: Metrics
+    bell: AlertBell
+    http: httpx.AsyncClient
