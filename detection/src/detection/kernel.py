@@ -58,6 +58,10 @@ from detection.layout import (
 )
 from detection.state import STRATA, Bytes, Floats, Ints
 
+compiled = njit(cache=True, error_model="numpy", nogil=True)
+"""The numpy error model leaves out checks for divisions by zero, and with them most reference
+counting."""
+
 REFERENCE = 0
 CALIBRATED = 1
 
@@ -145,7 +149,7 @@ class Findings(NamedTuple):
 # ---------------------------------------------------------------- hash tables
 
 
-@njit(cache=True)
+@compiled
 def mixed(key):  # type: ignore[no-untyped-def]
     """Return a well-spread non-negative hash of an integer."""
     h = np.uint64(key)
@@ -154,13 +158,13 @@ def mixed(key):  # type: ignore[no-untyped-def]
     return np.int64((h ^ (h >> np.uint64(33))) >> np.uint64(1))
 
 
-@njit(cache=True)
+@compiled
 def key_of(user, kind, value):  # type: ignore[no-untyped-def]
     """Pack a user, a kind and a value into a key, never 0, the mark of an empty cell."""
     return ((user << 34) | (kind << 30) | (value & 0x3FFFFFFF)) + 1
 
 
-@njit(cache=True)
+@compiled
 def find(table, key):  # type: ignore[no-untyped-def]
     """Return the cell of ``key``, or of the empty place where it belongs."""
     mask = len(table) - 1
@@ -170,7 +174,7 @@ def find(table, key):  # type: ignore[no-untyped-def]
     return cell
 
 
-@njit(cache=True)
+@compiled
 def cell_of(state, user, kind, value):  # type: ignore[no-untyped-def]
     """Return the cell that counts ``value``, making it at the first sight."""
     key = key_of(user, kind, value)
@@ -190,7 +194,7 @@ def cell_of(state, user, kind, value):  # type: ignore[no-untyped-def]
     return cell
 
 
-@njit(cache=True)
+@compiled
 def move_cells(old, new):  # type: ignore[no-untyped-def]
     """Copy all cells into a larger, empty table."""
     for i in range(len(old)):
@@ -202,7 +206,7 @@ def move_cells(old, new):  # type: ignore[no-untyped-def]
             new[cell].entry = old[i].entry
 
 
-@njit(cache=True)
+@compiled
 def fill_cells(state, keys, seen, weights):  # type: ignore[no-untyped-def]
     """Make the cells of a snapshot again, in order of first appearance."""
     for i in range(len(keys)):
@@ -215,7 +219,7 @@ def fill_cells(state, keys, seen, weights):  # type: ignore[no-untyped-def]
 # ---------------------------------------------------------------- event ids
 
 
-@njit(cache=True)
+@compiled
 def fill_ids(ids, ring):  # type: ignore[no-untyped-def]
     """Make the set of remembered ids again."""
     mask = len(ids) - 1
@@ -226,7 +230,7 @@ def fill_ids(ids, ring):  # type: ignore[no-untyped-def]
         ids[cell] = identity
 
 
-@njit(cache=True)
+@compiled
 def mark_duplicates(id_ends, id_bytes, tally, ring, ids, duplicate):  # type: ignore[no-untyped-def]
     """Flag repeated ids; remember the others in the ring, in place of the oldest ones."""
     mask = len(ids) - 1
@@ -251,7 +255,7 @@ def mark_duplicates(id_ends, id_bytes, tally, ring, ids, duplicate):  # type: ig
         tally[at.RING_NEXT] = (place + 1) % len(ring)
 
 
-@njit(cache=True)
+@compiled
 def forget(ids, identity):  # type: ignore[no-untyped-def]
     """Remove an id from the set, closing the gap in its run of cells."""
     mask = len(ids) - 1
@@ -271,7 +275,7 @@ def forget(ids, identity):  # type: ignore[no-untyped-def]
 # ---------------------------------------------------------------- windowed counts
 
 
-@njit(cache=True)
+@compiled
 def window_end(times, size, time, span, threshold):  # type: ignore[no-untyped-def]
     """Return the earliest end, at or after ``time``, of a window with enough events; or NEVER.
 
@@ -297,7 +301,7 @@ def window_end(times, size, time, span, threshold):  # type: ignore[no-untyped-d
     return best
 
 
-@njit(cache=True)
+@compiled
 def observe(window, entity, batch, row, limits):  # type: ignore[no-untyped-def]
     """Add a matching event; return the end of the window that raises an alert, or NEVER."""
     span, threshold, again = limits[0], limits[1], limits[2]
@@ -326,7 +330,7 @@ def observe(window, entity, batch, row, limits):  # type: ignore[no-untyped-def]
     return end
 
 
-@njit(cache=True)
+@compiled
 def raise_alert(window, entity, row, rule, end, span, found):  # type: ignore[no-untyped-def]
     """Copy the evidence of an alert, oldest offset first."""
     alert, count = found.found[1], 0
@@ -351,7 +355,7 @@ def raise_alert(window, entity, row, rule, end, span, found):  # type: ignore[no
 # ---------------------------------------------------------------- features
 
 
-@njit(cache=True)
+@compiled
 def count_event(state, batch, row, user, hour):  # type: ignore[no-untyped-def]
     """Add an event to its user's counters; see ``features`` for what they mean."""
     counters, sums = state.counters[user], state.sums[user]
@@ -381,7 +385,7 @@ def count_event(state, batch, row, user, hour):  # type: ignore[no-untyped-def]
     state.hours[user, hour] += 1
 
 
-@njit(cache=True)
+@compiled
 def add_gap(counters, sums, gap):  # type: ignore[no-untyped-def]
     """Add the gap between two events, in ms, to mean and squared deviations in seconds."""
     counters[MIN_GAP] = gap if counters[GAPS] == 0 else min(counters[MIN_GAP], gap)
@@ -396,7 +400,7 @@ def add_gap(counters, sums, gap):  # type: ignore[no-untyped-def]
 # ---------------------------------------------------------------- scores
 
 
-@njit(cache=True)
+@compiled
 def score_reference(state, batch, row, user, hour, cells, excess):  # type: ignore[no-untyped-def]
     """Return the sum of fixed weights times rarity, and fill in its parts.
 
@@ -415,7 +419,7 @@ def score_reference(state, batch, row, user, hour, cells, excess):  # type: igno
     return excess[HOUR] + excess[IP] + excess[PLACE] + excess[TYPE] + excess[STATUS]
 
 
-@njit(cache=True)
+@compiled
 def reference_components(excess, components):  # type: ignore[no-untyped-def]
     """Undo the weights: each component is the rarity itself."""
     components[:] = 0.0
@@ -426,7 +430,7 @@ def reference_components(excess, components):  # type: ignore[no-untyped-def]
     components[4] = excess[STATUS] / 0.10
 
 
-@njit(cache=True)
+@compiled
 def hour_share(hours, hour):  # type: ignore[no-untyped-def]
     """Return the mass at an hour of the day, with some of its neighbours'."""
     near = hours[(hour + 1) % 24] + hours[(hour + 23) % 24]
@@ -434,7 +438,7 @@ def hour_share(hours, hour):  # type: ignore[no-untyped-def]
     return 0.6 * hours[hour] + 0.15 * near + 0.05 * far
 
 
-@njit(cache=True)
+@compiled
 def probability(weight, mass, variety, weight_all, mass_all, variety_all):  # type: ignore[no-untyped-def]
     """Return the probability of a value: Witten-Bell, backing off to the population.
 
@@ -445,7 +449,7 @@ def probability(weight, mass, variety, weight_all, mass_all, variety_all):  # ty
     return (weight + novelty * of_all) / (mass + novelty)
 
 
-@njit(cache=True)
+@compiled
 def find_surprise(state, user, hour, cells, cells_all, surprise):  # type: ignore[no-untyped-def]
     """Fill in -log of the probability of each value the event carries, -1 for none."""
     mass, mass_all = state.mass[user], state.mass[POPULATION]
@@ -468,7 +472,7 @@ def find_surprise(state, user, hour, cells, cells_all, surprise):  # type: ignor
         surprise[kind] = -math.log(probability(w, m, v, w_all, m_all, v_all))
 
 
-@njit(cache=True)
+@compiled
 def find_excess(state, user, surprise, excess):  # type: ignore[no-untyped-def]
     """Fill in what each surprise exceeds the user's own mean by; return the weighted sum."""
     score = 0.0
@@ -483,7 +487,7 @@ def find_excess(state, user, surprise, excess):  # type: ignore[no-untyped-def]
     return score
 
 
-@njit(cache=True)
+@compiled
 def stratum_of(events):  # type: ignore[no-untyped-def]
     """Return the stratum of a user's maturity: it doubles from one to the next."""
     stratum = 0
@@ -494,7 +498,7 @@ def stratum_of(events):  # type: ignore[no-untyped-def]
     return stratum
 
 
-@njit(cache=True)
+@compiled
 def bar_of(state, stratum):  # type: ignore[no-untyped-def]
     """Return the threshold of a stratum: its own, else that of the next one that has any."""
     for below in range(stratum, -1, -1):
@@ -506,7 +510,7 @@ def bar_of(state, stratum):  # type: ignore[no-untyped-def]
     return FIRST_BAR
 
 
-@njit(cache=True)
+@compiled
 def quantile_above(histogram, share):  # type: ignore[no-untyped-def]
     """Return the score that ``share`` of the histogram lies above."""
     left = share * histogram.sum()
@@ -517,7 +521,7 @@ def quantile_above(histogram, share):  # type: ignore[no-untyped-def]
     return 0.0
 
 
-@njit(cache=True)
+@compiled
 def calibrate(state, stratum, score, bar):  # type: ignore[no-untyped-def]
     """Add a score to its stratum; from time to time, draw the threshold anew.
 
@@ -539,7 +543,7 @@ def calibrate(state, stratum, score, bar):  # type: ignore[no-untyped-def]
         histogram *= 0.5
 
 
-@njit(cache=True)
+@compiled
 def calibrated_components(excess, bar, components):  # type: ignore[no-untyped-def]
     """Map each component as the score is: 0.5 where it alone would reach the threshold."""
     components[:] = 0.0
@@ -549,14 +553,14 @@ def calibrated_components(excess, bar, components):  # type: ignore[no-untyped-d
         components[i] = 1.0 - 2.0 ** (-components[i] / bar)
 
 
-@njit(cache=True)
+@compiled
 def lesson(score, bar):  # type: ignore[no-untyped-def]
     """Return how much an event teaches: suspicious ones little, so that none poisons a baseline."""
     doubt = (score / bar - ORDINARY) / (1.0 - ORDINARY)
     return 1.0 - (1.0 - LEAST_LEARNED) * min(max(doubt, 0.0), 1.0)
 
 
-@njit(cache=True)
+@compiled
 def learn(state, user, hour, cells, surprise, amount):  # type: ignore[no-untyped-def]
     """Teach a user's baseline, or the population's, the values of an event."""
     for kind in range(SCORED_KINDS):
@@ -578,7 +582,7 @@ def learn(state, user, hour, cells, surprise, amount):  # type: ignore[no-untype
 # ---------------------------------------------------------------- reasons
 
 
-@njit(cache=True)
+@compiled
 def explain(state, row, user, hour, cells, excess, found):  # type: ignore[no-untyped-def]
     """Copy what the words of an anomalous event need, as it was before the event."""
     index = found.found[0]
@@ -599,7 +603,7 @@ def explain(state, row, user, hour, cells, excess, found):  # type: ignore[no-un
     found.found[0] = index + 1
 
 
-@njit(cache=True)
+@compiled
 def usual_values(state, user, kind, top, top_seen):  # type: ignore[no-untyped-def]
     """Find the values the user has most often, among the first 1,024 that came."""
     entry = state.heads[user, kind]
@@ -612,7 +616,7 @@ def usual_values(state, user, kind, top, top_seen):  # type: ignore[no-untyped-d
         entry = state.entries[entry - 1, 1]
 
 
-@njit(cache=True)
+@compiled
 def rank_value(value, seen, top, top_seen):  # type: ignore[no-untyped-def]
     """Insert a value into a descending list; of equals, the earlier one stays ahead."""
     if seen == 0:
@@ -631,7 +635,7 @@ def rank_value(value, seen, top, top_seen):  # type: ignore[no-untyped-def]
 # ---------------------------------------------------------------- the event
 
 
-@njit(cache=True)
+@compiled
 def value_of(batch, row, kind):  # type: ignore[no-untyped-def]
     """Return an event's value of a table kind as a code, -1 when it carries none."""
     if kind == STATUS:
@@ -644,7 +648,7 @@ def value_of(batch, row, kind):  # type: ignore[no-untyped-def]
     return batch.codes[kind, row]
 
 
-@njit(cache=True)
+@compiled
 def volume_of(size):  # type: ignore[no-untyped-def]
     """Return the number of binary digits of a size, -1 when there is none."""
     if size < 0:
@@ -656,7 +660,7 @@ def volume_of(size):  # type: ignore[no-untyped-def]
     return np.int64(digits)
 
 
-@njit(cache=True)
+@compiled
 def find_cells(state, batch, row, user, cells):  # type: ignore[no-untyped-def]
     """Fill in the user's cell for each value the event carries, -1 for none."""
     for kind in range(KINDS):
@@ -668,7 +672,7 @@ def find_cells(state, batch, row, user, cells):  # type: ignore[no-untyped-def]
             cells[kind] = cell_of(state, user, kind, value)
 
 
-@njit(cache=True)
+@compiled
 def count_values(state, user, cells):  # type: ignore[no-untyped-def]
     """Count the event's values for its user."""
     for kind in range(KINDS):
@@ -677,7 +681,7 @@ def count_values(state, user, cells):  # type: ignore[no-untyped-def]
             state.seen[user, kind] += 1
 
 
-@njit(cache=True)
+@compiled
 def judge_reference(state, batch, row, user, hour, cells, excess, found):  # type: ignore[no-untyped-def]
     """Score an event by the fixed formula."""
     if state.counters[user, TOTAL] < REFERENCE_READY:
@@ -691,10 +695,9 @@ def judge_reference(state, batch, row, user, hour, cells, excess, found):  # typ
         explain(state, row, user, hour, cells, excess, found)
 
 
-@njit(cache=True)
-def judge_calibrated(state, batch, row, user, hour, cells, excess, surprise, found):  # type: ignore[no-untyped-def]
+@compiled
+def judge_calibrated(state, batch, row, user, hour, cells, cells_all, excess, surprise, found):  # type: ignore[no-untyped-def]
     """Score an event against the user's own distribution of surprise, then learn from it."""
-    cells_all = np.full(KINDS, -1, np.int64)
     find_cells(state, batch, row, POPULATION, cells_all)
     find_surprise(state, user, hour, cells, cells_all, surprise)
     amount = 1.0
@@ -714,10 +717,11 @@ def judge_calibrated(state, batch, row, user, hour, cells, excess, surprise, fou
     learn(state, POPULATION, hour, cells_all, surprise, amount)
 
 
-@njit(cache=True)
+@compiled
 def process(state, login, rapid, limits, scorer, batch, found):  # type: ignore[no-untyped-def]
     """Take a batch through the state machine; every event sees only what came before it."""
     cells = np.full(KINDS, -1, np.int64)
+    cells_all = np.full(KINDS, -1, np.int64)
     excess, surprise = np.zeros(SCORED_KINDS), np.zeros(SCORED_KINDS)
     for row in range(len(batch.times)):
         user = batch.codes[C_USER, row]
@@ -727,13 +731,15 @@ def process(state, login, rapid, limits, scorer, batch, found):  # type: ignore[
             if scorer == REFERENCE:
                 judge_reference(state, batch, row, user, hour, cells, excess, found)
             else:
-                judge_calibrated(state, batch, row, user, hour, cells, excess, surprise, found)
+                judge_calibrated(
+                    state, batch, row, user, hour, cells, cells_all, excess, surprise, found
+                )
             apply_rules(state, login, rapid, limits, batch, row, user, found)
         count_event(state, batch, row, user, hour)
         count_values(state, user, cells)
 
 
-@njit(cache=True)
+@compiled
 def apply_rules(state, login, rapid, limits, batch, row, user, found):  # type: ignore[no-untyped-def]
     """Feed the windowed counts that this event matches."""
     kind = batch.codes[TYPE, row]
