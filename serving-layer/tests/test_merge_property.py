@@ -1,0 +1,403 @@
+"""The merge against a single list of all distinct events, whatever happens in between."""
+
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+from contracts.views import AGGREGATE_SCHEMA, BATCH_EVENT_SCHEMA, Manifest, RecordKind
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from serving_layer.testing import (
+    START_MS,
+    RunPartition,
+    aggregate_rows,
+    alert_record,
+    event_record,
+    removed_record,
+    segment_table,
+)
+from serving_layer.views.accounts import Position, consistency
+from serving_layer.views.alert_list import AlertList, entry
+from serving_layer.views.batch import Aggregates, BatchView, held_by_stream
+from serving_layer.views.index import EventIndex, merged
+from serving_layer.views.interning import Interners
+from serving_layer.views.pieces import Piece
+from serving_layer.views.query import EventFilter
+from serving_layer.views.reads import (
+    AlertFilter,
+    alert_page,
+    count,
+    event_by_id,
+    event_page,
+    summary,
+)
+from serving_layer.views.realtime import Segment
+from serving_layer.views.snapshot import Views
+from serving_layer.views.stored import stored
+from serving_layer.views.streams import stream_code
+
+PARTITIONS = [("security-events", 0), ("security-events", 1), ("user-events", 0)]
+MANIFEST = {
+    "created_at": 0,
+    "full": True,
+    "detection_version": "t",
+    "scorer": "s",
+    "algorithm": "a",
+    "event_files": [],
+    "alert_files": [],
+    "aggregate_files": [],
+    "user_files": [],
+    "state_files": [],
+    "report": "",
+}
+PROFILE = settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+
+events = st.fixed_dictionaries(
+    {
+        "user": st.sampled_from(["alice", "bob", "unknown"]),
+        "timestamp": st.integers(START_MS, START_MS + 6),
+        "event_type": st.sampled_from(["auth_attempt", "dns_query"]),
+        "status": st.sampled_from(["success", "failed", None]),
+        "source_ip": st.sampled_from(["10.0.0.1", "10.0.0.2", None]),
+        "threat_score": st.sampled_from([None, 0.0, 0.5, 0.7, 1.0]),
+        "is_anomaly": st.booleans(),
+        "anomaly_score": st.sampled_from([0.2, 0.7, 1.0]),
+    }
+)
+records = st.one_of(
+    events, events, events, st.sampled_from([RecordKind.DEAD_LETTER, RecordKind.DUPLICATE, None])
+)
+logs = st.lists(st.lists(records, max_size=12), min_size=3, max_size=3)
+filters = st.builds(
+    EventFilter,
+    user=st.sampled_from([None, "alice", "nobody"]),
+    event_type=st.sampled_from([None, "auth_attempt"]),
+    status=st.sampled_from([None, "failed"]),
+    source_ip=st.sampled_from([None, "10.0.0.2"]),
+    start_time=st.sampled_from([None, START_MS + 2]),
+    end_time=st.sampled_from([None, START_MS + 5]),
+    min_threat=st.sampled_from([None, 0.7]),
+    max_threat=st.sampled_from([None, 0.7]),
+    anomalies_only=st.booleans(),
+    min_anomaly_score=st.sampled_from([None, 0.7]),
+)
+fraction = st.floats(0, 1)
+operations = st.lists(
+    st.one_of(
+        st.tuples(st.just("tail"), st.integers(0, 2), fraction),
+        st.tuples(st.just("tail"), st.integers(0, 2), fraction),
+        st.tuples(st.just("resend"), st.integers(0, 2), fraction),
+        st.tuples(st.just("publish"), st.tuples(fraction, fraction, fraction), st.none()),
+        st.tuples(st.just("take back"), st.none(), st.none()),
+        st.tuples(st.just("merge"), st.none(), st.none()),
+        st.tuples(st.just("restart"), st.none(), st.none()),
+    ),
+    max_size=12,
+)
+
+
+@dataclass
+class World:
+    """A log of three partitions, and the serving layer's views of it."""
+
+    log: list
+    views: Views = field(default_factory=Views)
+    seams: list = field(default_factory=lambda: [(0, 0, 0)])
+
+    def __post_init__(self):
+        self.lengths = [len(part) for part in self.log]
+        self.records = [
+            [
+                record
+                for offset, item in enumerate(part)
+                if (record := self._record(topic, number, offset, item)) is not None
+            ]
+            for (topic, number), part in zip(PARTITIONS, self.log, strict=True)
+        ]
+        self.publish((0, 0, 0))
+
+    def _record(self, topic, number, offset, item):
+        if item is None:
+            return None
+        if not isinstance(item, dict):
+            return removed_record(offset, item)
+        return event_record(offset, event_id=f"{topic}-{number}-{offset}", **item)
+
+    def alerts(self, part, low, high):
+        topic, number = PARTITIONS[part]
+        return [
+            alert_record(
+                topic, number, record["offset"], timestamp=record["timestamp"],
+                user_id=record["user"],
+            )
+            for record in self.records[part]
+            if low <= record["offset"] < high and record["kind"] == 0 and record["is_anomaly"]
+        ]  # fmt: skip
+
+    def publish(self, seam):
+        partitions = [
+            RunPartition(
+                topic, number, [r for r in self.records[part] if r["offset"] < seam[part]],
+                seam[part],
+            )
+            for part, (topic, number) in enumerate(PARTITIONS)
+        ]  # fmt: skip
+        manifest = Manifest(
+            run_id=f"r{len(self.seams)}", seam=[part.seam() for part in partitions], **MANIFEST
+        )
+        rows = [row for part in partitions for row in part.events()]
+        indexes = tuple(
+            self.batch_index(part.topic, part.partition, part.events())
+            for part in partitions
+            if part.events()
+        )
+        sums = pa.Table.from_pylist(aggregate_rows(rows), schema=AGGREGATE_SCHEMA)
+        alerts = [alert for part in range(3) for alert in self.alerts(part, 0, seam[part])]
+        self.views.publish(
+            BatchView(
+                manifest=manifest,
+                indexes=indexes,
+                alerts=AlertList([entry(alert) for alert in alerts]),
+                aggregates=Aggregates.of(sums),
+                held=held_by_stream(indexes),
+            )
+        )
+
+    def batch_index(self, topic, number, rows):
+        table = stored(pa.Table.from_pylist(rows, schema=BATCH_EVENT_SCHEMA))
+        return EventIndex.of_piece(
+            Piece(table.to_batches()), stream_code(topic, number), self.views.interners,
+            frozenset({"file"}),
+        )  # fmt: skip
+
+    def held(self, part):
+        coverage = self.views.current().realtime.coverage
+        return coverage[stream_code(*PARTITIONS[part])]
+
+    def send(self, part, start, end):
+        """Play one answer of the speed layer."""
+        rows = [r for r in self.records[part] if start <= r["offset"] < end]
+        stream = stream_code(*PARTITIONS[part])
+        self.views.append(
+            Segment(stream, start, end, segment_table(rows), self.alerts(part, start, end))
+        )
+
+    def apply(self, operation):
+        name, what, how_far = operation
+        if name == "tail":
+            start = self.held(what).next_offset
+            end = start + round(how_far * (self.lengths[what] - start))
+            if end > start:
+                self.send(what, start, end)
+        elif name == "resend":  # a rebuilt store answers from further back
+            held = self.held(what)
+            start = round(how_far * held.next_offset)
+            self.send(what, start, self.lengths[what])
+        elif name == "publish":
+            before = self.seams[-1]
+            seam = tuple(
+                at + round(share * (length - at))
+                for at, share, length in zip(before, what, self.lengths, strict=True)
+            )
+            self.seams.append(seam)
+            self.publish(seam)
+        elif name == "take back" and len(self.seams) > 1:
+            self.seams.pop()
+            self.publish(self.seams[-1])
+        elif name == "merge":
+            indexes = self.views.current().realtime.indexes
+            if len(indexes) > 1:
+                self.views.merge(indexes, merged(indexes))
+        elif name == "restart":
+            self.views = Views()
+            self.publish(self.seams[-1])
+
+    def distinct_events(self):
+        """The oracle: one list of everything that any layer holds, in merged order."""
+        found = []
+        for part, (topic, number) in enumerate(PARTITIONS):
+            end = self.held(part).next_offset
+            for record in self.records[part]:
+                if record["kind"] == RecordKind.EVENT and record["offset"] < end:
+                    source = "batch" if record["offset"] < self.seams[-1][part] else "realtime"
+                    found.append({**record, "topic": topic, "partition": number, "source": source})
+        found.sort(key=lambda e: (-e["timestamp"], e["topic"], e["partition"], -e["offset"]))
+        return found
+
+
+def matches(event, wanted):
+    threat, score = event["threat_score"], event["anomaly_score"]
+    return (
+        wanted.user in (None, event["user"])
+        and wanted.event_type in (None, event["event_type"])
+        and wanted.status in (None, event["status"])
+        and wanted.source_ip in (None, event["source_ip"])
+        and (wanted.start_time is None or event["timestamp"] >= wanted.start_time)
+        and (wanted.end_time is None or event["timestamp"] < wanted.end_time)
+        and (wanted.min_threat is None or (threat is not None and threat >= wanted.min_threat))
+        and (wanted.max_threat is None or (threat is not None and threat <= wanted.max_threat))
+        and (not wanted.anomalies_only or event["is_anomaly"])
+        and (wanted.min_anomaly_score is None or score >= wanted.min_anomaly_score)
+    )
+
+
+def ids(found):
+    keys = [row.key for row in found.items]
+    return [(key.timestamp, key.stream, key.offset) for key in keys]
+
+
+def identity(event):
+    return (
+        event["timestamp"], stream_code(event["topic"], event["partition"]), event["offset"],
+    )  # fmt: skip
+
+
+def pages(world, wanted, limit, between=lambda: None):
+    after, found = None, []
+    while True:
+        page = event_page(world.views.current(), wanted, after, limit)
+        found += ids(page)
+        if not page.more:
+            return found
+        after = page.items[-1].key
+        between()
+
+
+@PROFILE
+@given(log=logs, steps=operations, wanted=filters, limit=st.integers(1, 7))
+def test_every_answer_is_that_of_one_list(log, steps, wanted, limit):
+    world = World(log)
+    for step in steps:
+        world.apply(step)
+    truth = world.distinct_events()
+    expected = [event for event in truth if matches(event, wanted)]
+    snapshot = world.views.current()
+
+    assert pages(world, wanted, limit) == [identity(event) for event in expected]
+    first = event_page(snapshot, wanted, None, 100)
+    assert [row.source for row in first.items] == [event["source"] for event in expected]
+    counted = count(snapshot, wanted)
+    assert counted.count == len(expected)
+    assert counted.batch == sum(event["source"] == "batch" for event in expected)
+    check_summary(world, truth)
+    for event in truth:
+        row = event_by_id(snapshot, event["event_id"])
+        assert (row.key.timestamp, row.key.stream, row.key.offset) == identity(event)
+    assert event_by_id(snapshot, "no such id") is None
+    check_alerts(world, truth)
+    check_accounts(world)
+
+
+def check_summary(world, truth):
+    totals = summary(world.views.current(), 0)
+    threats = [e["threat_score"] for e in truth if e["threat_score"] is not None]
+    assert totals.totalEvents == len(truth)
+    assert totals.totalAnomalies == sum(event["is_anomaly"] for event in truth)
+    assert totals.highThreatEvents == sum(threat >= 0.7 for threat in threats)
+    mean = sum(threats) / len(threats) if threats else 0.0
+    assert abs(totals.averageThreatScore - mean) < 1e-9
+    realtime = sum(event["source"] == "realtime" for event in truth)
+    assert totals.realtimeEvents == realtime
+
+
+def check_alerts(world, truth):
+    expected = [
+        (event["timestamp"], event["offset"], event["source"])
+        for event in truth
+        if event["is_anomaly"] and event["user"] == "alice"
+    ]
+    found, after = [], None
+    while True:
+        page = alert_page(world.views.current(), AlertFilter(user="alice"), after, 2)
+        found += [(e.record["timestamp"], e.offset, source) for e, source in page.items]
+        if not page.more:
+            break
+        after = page.items[-1][0].order
+    assert found == expected
+
+
+def check_accounts(world):
+    positions = {}
+    for part, coordinates in enumerate(PARTITIONS):
+        end = world.held(part).next_offset
+        read = sum(record["offset"] < end for record in world.records[part])
+        positions[stream_code(*coordinates)] = Position(0, end, end - read)
+    account = consistency(world.views.current(), positions)
+    assert (account.missing, account.double) == (0, 0)
+
+
+@PROFILE
+@given(log=logs, steps=operations, later=operations, wanted=filters, limit=st.integers(1, 3))
+def test_pages_hold_every_event_once_while_the_views_change(log, steps, later, wanted, limit):
+    world = World(log)
+    for step in steps:
+        world.apply(step)
+    # What was there at the start stays: a restart or a run taken back loses rows until they have
+    # been tailed again, and says so.
+    remaining = [step for step in later if step[0] not in ("restart", "take back")]
+    at_start = [identity(e) for e in world.distinct_events() if matches(e, wanted)]
+
+    found = pages(world, wanted, limit, lambda: remaining and world.apply(remaining.pop()))
+
+    assert len(set(found)) == len(found)
+    assert [each for each in found if each in set(at_start)] == at_start
+
+
+@PROFILE
+@given(log=logs, steps=operations, later=operations, wanted=filters)
+def test_a_snapshot_never_changes(log, steps, later, wanted):
+    world = World(log)
+    for step in steps:
+        world.apply(step)
+    snapshot = world.views.current()
+    before = ids(event_page(snapshot, wanted, None, 100)), count(snapshot, wanted)
+
+    for step in later:
+        world.apply(step)
+
+    assert (ids(event_page(snapshot, wanted, None, 100)), count(snapshot, wanted)) == before
+
+
+def injected(records, next_offset):
+    """An account of a realtime view that holds these records of a partition."""
+    views = Views()
+    views.publish(BatchView())
+    stream = stream_code("security-events", 0)
+    views.open(stream, 0)
+    views.append(Segment(stream, 0, next_offset, segment_table(records)))
+    return consistency(views.current(), {stream: Position(0, next_offset, 0)})
+
+
+def test_a_hole_shows_as_missing():
+    account = injected([event_record(0), event_record(2)], 3)
+
+    assert (account.missing, account.double) == (1, 0)
+
+
+def test_a_row_held_twice_shows_as_double():
+    account = injected([event_record(0), event_record(1), event_record(1)], 2)
+
+    assert (account.missing, account.double) == (0, 1)
+
+
+def test_a_hole_and_a_double_do_not_cancel_out():
+    account = injected([event_record(0), event_record(1), event_record(1)], 3)
+
+    assert (account.missing, account.double) == (1, 1)
+
+
+def test_large_indexes_answer_by_posting_lists():
+    rows = [
+        event_record(n, user=f"user{n % 50}", is_anomaly=n % 97 == 0, anomaly_score=0.9)
+        for n in range(20_000)
+    ]
+    index = EventIndex.build(segment_table(rows), stream_code("user-events", 0), Interners())
+
+    wanted = EventFilter(user="user7", anomalies_only=True)
+
+    expected = [r["offset"] for r in rows if r["user"] == "user7" and r["is_anomaly"]][::-1]
+    found = [index.key(at).offset for at in index.select(wanted, None, 1000).tolist()]
+    assert found == expected
+    assert index.count(EventFilter(user="user7")) == 400
