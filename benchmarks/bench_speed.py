@@ -14,6 +14,7 @@ import os
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,9 @@ class Run:
     seconds: float
     cpu_seconds: float
     stored_bytes: int = 0
+
+
+Reader = Callable[[Settings, int], Run]
 
 
 def main() -> None:
@@ -77,14 +81,14 @@ def fill(servers: str, count: int) -> float:
     return size / sent
 
 
-def in_child(read, servers: str, store: Path, count: int) -> Run:
+def in_child(read: Reader, servers: str, store: Path, count: int) -> Run:
     """Run ``read`` in a fresh process on one core."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
         return pool.apply(on_one_core, (read, servers, store, count))
 
 
-def on_one_core(read, servers: str, store: Path, count: int) -> Run:
+def on_one_core(read: Reader, servers: str, store: Path, count: int) -> Run:
     """Pin this process, then read."""
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     settings = Settings(

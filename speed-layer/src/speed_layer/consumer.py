@@ -122,13 +122,19 @@ class SpeedLayer:
                 logger.log(logging.ERROR, "%s[%d] paused: %s", *slot.key, error)
         except StoreDamagedError as error:
             self._metrics.storage_errors.inc()
-            partition.store.set_aside(str(error))
+            self._set_aside(partition, str(error))
             self._reopen(slot.key, str(error))
         else:
             slot.pending = None
             slot.lane.waiting.extend(entries)
             self._metrics.count(slot.key, processed, time.time() * 1000)
             self._status.publish(partition, slot.high_watermark)
+
+    def _set_aside(self, partition: Partition, reason: str) -> None:
+        try:
+            partition.store.set_aside(reason)
+        except (SpeedLayerError, OSError):  # opening it again finds out what it can be used for
+            logger.exception("%s[%d]: the damaged store cannot be moved", *partition.key)
 
     def _hold(self, slot: Slot) -> None:
         """Stop delivery; records delivered meanwhile are ignored and asked for again."""
@@ -161,8 +167,8 @@ class SpeedLayer:
                 self._fetch(slot, slot.partition.position.next_offset)
                 slot.recovered()
                 logger.info("%s[%d] fetching", *slot.key)
-        except (SpeedLayerError, KafkaException) as error:
-            if isinstance(error, StoreDamagedError | StoreUnavailableError):
+        except (SpeedLayerError, KafkaException, OSError) as error:
+            if isinstance(error, StoreDamagedError | StoreUnavailableError | OSError):
                 self._metrics.storage_errors.inc()
             if slot.wait(str(error), self._settings.retry_seconds):
                 level = logging.INFO if isinstance(error, StoreBusyError) else logging.ERROR
@@ -269,6 +275,7 @@ class SpeedLayer:
 
     def _close_partition(self, slot: Slot) -> None:
         self._status.forget(slot.key)
+        self._metrics.forget(slot.key)
         if slot.partition is not None:
             self._publisher.close_lane(slot.lane)
             slot.partition.close()

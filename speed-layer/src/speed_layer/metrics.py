@@ -1,12 +1,13 @@
 """Prometheus metrics, updated once per micro-batch."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
@@ -74,6 +75,7 @@ class Metrics:
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
         self.events = Counter(
             "streamguard_events_processed_total",
             "Events scored and stored.",
@@ -145,6 +147,11 @@ class Metrics:
         self.partitions = Gauge(
             "speed_partitions", "Partitions this process owns.", registry=registry
         )
+
+    def forget(self, key: Key) -> None:
+        """Stop reporting the lag of a partition that is no longer ours."""
+        with suppress(KeyError):
+            self.lag.remove(key[0], str(key[1]))
 
     def count(self, key: Key, processed: Processed, now_ms: float) -> None:
         """Count a micro-batch that was stored."""

@@ -13,7 +13,9 @@ from detection import Scorer
 class Settings(BaseSettings):
     """How one speed-layer process runs."""
 
-    model_config = SettingsConfigDict(env_prefix="SPEED_", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="SPEED_", env_file=".env", extra="ignore", frozen=True
+    )
 
     host: str = Field("127.0.0.1", description="Address the HTTP server binds to.")
     port: int = Field(9101, ge=1, le=65535, description="Port of the HTTP server.")
