@@ -5,7 +5,8 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 from pyspark.sql import SparkSession
 
 from batch_layer.settings import Settings
@@ -96,6 +97,13 @@ class Topics:
 
     def abort(self, topic: str, values: list[bytes], partition: int = 0) -> None:
         self._transaction(topic, values, partition).abort_transaction(60)
+
+    def delete_before(self, topic: str, offset: int, partition: int = 0) -> None:
+        """Do what retention does."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers})
+        where = TopicPartition(topic, partition, offset)
+        for future in admin.delete_records([where]).values():
+            future.result(60)
 
     def _transaction(self, topic: str, values: list[bytes], partition: int) -> Producer:
         producer = Producer(

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from batch_layer.driver import DriverJvm
+from batch_layer.driver import DriverJvm, driven_session
 from batch_layer.errors import BatchLayerError
 from batch_layer.settings import Settings
-from batch_layer.spark import create_session, jar_paths, kafka_session_conf, session_conf
+from batch_layer.spark import create_session, jar_paths, kafka_session_conf
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -88,7 +88,7 @@ def _published(settings: Settings, arguments: Namespace) -> None:
 
     options = RunOptions(arguments.full, arguments.algorithm, arguments.contamination)
     with ExitStack() as stack:
-        spark = _session(settings, stack)
+        spark = stack.enter_context(driven_session(settings))
         run_id = new_run_id()
         _say(f"run {run_id}")
         progress = Progress(lambda stage, done, total: _say(f"  {done + 1}/{total} {stage}"))
@@ -104,18 +104,8 @@ def _ingest(settings: Settings, arguments: Namespace) -> None:
 
     topics = arguments.topics or [*DETECTION_TOPICS, *TRANSACTION_TOPICS]
     with ExitStack() as stack:
-        spark = _session(settings, stack)
+        spark = stack.enter_context(driven_session(settings))
         reached = ingest(spark, settings, topics, accept_data_loss=arguments.accept_data_loss)
         for topic, coverage in reached.items():
             ends = ", ".join(f"{p}: {end}" for p, end in sorted(coverage.next.items()))
             _say(f"{topic}: {ends or 'nothing to ingest'}")
-
-
-def _session(settings: Settings, stack: ExitStack) -> "SparkSession":
-    conf = session_conf(settings)
-    driver = DriverJvm(conf, jar_paths(settings.jars_dir), settings.archive_dir)
-    stack.callback(driver.close)
-    driver.connect()
-    spark = create_session(settings, conf)
-    stack.callback(spark.stop)
-    return spark

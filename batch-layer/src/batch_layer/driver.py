@@ -16,11 +16,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from batch_layer.errors import SettingsError
+from batch_layer.spark import create_session, jar_paths, session_conf
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from batch_layer.settings import Settings
 
 _START_TIMEOUT_SECONDS = 180
 _EXIT_TIMEOUT_SECONDS = 120
@@ -147,6 +155,26 @@ class DriverJvm:
                 "-Xlog:cds+dynamic=off",
             ]
         return options
+
+
+@contextmanager
+def driven_session(settings: "Settings") -> "Iterator[SparkSession]":
+    """Hold a session on a driver that we start ourselves.
+
+    Raises:
+        SettingsError: If the jars or Java are missing, or the driver does not start.
+    """
+    conf = session_conf(settings)
+    driver = DriverJvm(conf, jar_paths(settings.jars_dir), settings.archive_dir)
+    try:
+        driver.connect()
+        session = create_session(settings, conf)
+        try:
+            yield session
+        finally:
+            session.stop()
+    finally:
+        driver.close()
 
 
 def _java() -> str:

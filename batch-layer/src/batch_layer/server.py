@@ -1,10 +1,12 @@
 """The long-lived service."""
 
 import logging
+import signal
 
 import uvicorn
 
 from batch_layer.app import create_app
+from batch_layer.driver import driven_session
 from batch_layer.settings import Settings
 
 
@@ -13,22 +15,25 @@ def serve() -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
-    logging.getLogger("py4j").setLevel(logging.WARNING)
+    for name in ("apscheduler", "py4j", "httpx"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     settings = Settings()
 
     def request_stop() -> None:
         server.should_exit = True
 
-    app = create_app(settings, request_stop=request_stop)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host=settings.host,
-            port=settings.port,
-            log_level="warning",
-            timeout_graceful_shutdown=5,
-        )
+    app = create_app(settings, driven_session, request_stop)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        timeout_graceful_shutdown=5,
     )
+    server = uvicorn.Server(config)
+    # After a clean stop the server raises the signal again, for whoever handled it before: nobody,
+    # or a stop that went well would look like a crash.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
     server.run()
     return 0 if server.started else 1
