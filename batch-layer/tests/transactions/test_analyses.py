@@ -7,43 +7,43 @@ from batch_layer.transactions.analyses.windows import windowed_aggregation
 
 pytestmark = pytest.mark.integration
 
-# Twelve sales small enough to add up by hand.
+# Eight sales small enough to add up by hand.
 SALES = [
-    dict(customer_id="ann", category="electronics", total_amount=6000.0, quantity=1,
-         discount_percent=0.0, channel="web", region="north", city="Oslo", store_id=None,
-         payment_method="credit_card", card_network="visa", customer_tier="silver",
-         product_id="p1", product_name="Phone", sub_category="phones", brand="A",
-         unit_price=6000.0, event_timestamp="2026-03-01T09:10:00Z", fraud_score=0.1),
-    dict(customer_id="ann", category="electronics", total_amount=5400.0, quantity=1,
-         discount_percent=10.0, channel="mobile_app", region="north", city="Oslo", store_id=None,
-         payment_method="credit_card", card_network="visa", customer_tier="gold",
-         product_id="p1", product_name="Phone", sub_category="phones", brand="A",
-         unit_price=6000.0, event_timestamp="2026-03-03T09:40:00Z", fraud_score=0.8),
-    dict(customer_id="bob", category="grocery", total_amount=40.0, quantity=4,
-         discount_percent=0.0, channel="pos_in_store", region="south", city="Rome", store_id="s1",
-         payment_method="upi", card_network=None, customer_tier=None,
-         product_id="p2", product_name="Rice", sub_category="dry", brand="B",
-         unit_price=10.0, event_timestamp="2026-03-01T09:59:59Z", fraud_score=None),
-    dict(customer_id="cem", category="grocery", total_amount=18.0, quantity=2,
-         discount_percent=None, channel="pos_in_store", region="south", city="Rome", store_id="s2",
-         payment_method="upi", card_network=None, customer_tier="bronze",
-         product_id="p2", product_name="Rice", sub_category="dry", brand="B",
-         unit_price=9.0, event_timestamp="2026-03-01T10:00:00Z", fraud_score=0.0),
-    dict(customer_id="cem", category="books", total_amount=42.0, quantity=3,
-         discount_percent=30.0, channel="web", region="east", city="Pune", store_id=None,
-         payment_method="upi", card_network=None, customer_tier="bronze",
-         product_id="p3", product_name="Novel", sub_category="fiction", brand="C",
-         unit_price=20.0, event_timestamp="2026-03-02T10:30:00Z", is_fraudulent=True,
-         fraud_score=0.9),
+    {"customer_id": "ann", "category": "electronics", "total_amount": 6000.0, "quantity": 1,
+         "discount_percent": 0.0, "channel": "web", "region": "north", "city": "Oslo", "store_id": None,
+         "payment_method": "credit_card", "card_network": "visa", "customer_tier": "silver",
+         "product_id": "p1", "product_name": "Phone", "sub_category": "phones", "brand": "A",
+         "unit_price": 6000.0, "event_timestamp": "2026-03-01T09:10:00Z", "fraud_score": 0.1},
+    {"customer_id": "ann", "category": "electronics", "total_amount": 5400.0, "quantity": 1,
+         "discount_percent": 10.0, "channel": "mobile_app", "region": "north", "city": "Oslo", "store_id": None,
+         "payment_method": "credit_card", "card_network": "visa", "customer_tier": "gold",
+         "product_id": "p1", "product_name": "Phone", "sub_category": "phones", "brand": "A",
+         "unit_price": 6000.0, "event_timestamp": "2026-03-03T09:40:00Z", "fraud_score": 0.8},
+    {"customer_id": "bob", "category": "grocery", "total_amount": 40.0, "quantity": 4,
+         "discount_percent": 0.0, "channel": "pos_in_store", "region": "south", "city": "Rome", "store_id": "s1",
+         "payment_method": "upi", "card_network": None, "customer_tier": None,
+         "product_id": "p2", "product_name": "Rice", "sub_category": "dry", "brand": "B",
+         "unit_price": 10.0, "event_timestamp": "2026-03-01T09:59:59Z", "fraud_score": None},
+    {"customer_id": "cem", "category": "grocery", "total_amount": 18.0, "quantity": 2,
+         "discount_percent": None, "channel": "pos_in_store", "region": "south", "city": "Rome", "store_id": "s2",
+         "payment_method": "upi", "card_network": None, "customer_tier": "bronze",
+         "product_id": "p2", "product_name": "Rice", "sub_category": "dry", "brand": "B",
+         "unit_price": 9.0, "event_timestamp": "2026-03-01T10:00:00Z", "fraud_score": 0.0},
+    {"customer_id": "cem", "category": "books", "total_amount": 42.0, "quantity": 3,
+         "discount_percent": 30.0, "channel": "web", "region": "east", "city": "Pune", "store_id": None,
+         "payment_method": "upi", "card_network": None, "customer_tier": "bronze",
+         "product_id": "p3", "product_name": "Novel", "sub_category": "fiction", "brand": "C",
+         "unit_price": 20.0, "event_timestamp": "2026-03-02T10:30:00Z", "is_fraudulent": True,
+         "fraud_score": 0.9},
     # Not completed: only fraud and windows see these.
-    dict(customer_id="dee", category="books", total_amount=20.0, quantity=1, channel="web",
-         region="east", city="Agra", payment_method="upi", transaction_status="chargeback",
-         event_timestamp="2026-03-02T11:00:00Z", is_fraudulent=True, fraud_score=0.7),
-    dict(customer_id="eve", category="toys", total_amount=500.0, quantity=1, channel="web",
-         transaction_status="failed", event_timestamp="2026-03-02T11:00:00Z", fraud_score=0.7,
-         is_fraudulent=None),
-    dict(customer_id="fay", category="toys", total_amount=7.0, quantity=1, channel="web",
-         transaction_status="pending", event_timestamp="2026-03-02T11:00:00Z", fraud_score=None),
+    {"customer_id": "dee", "category": "books", "total_amount": 20.0, "quantity": 1, "channel": "web",
+         "region": "east", "city": "Agra", "payment_method": "upi", "transaction_status": "chargeback",
+         "event_timestamp": "2026-03-02T11:00:00Z", "is_fraudulent": True, "fraud_score": 0.7},
+    {"customer_id": "eve", "category": "toys", "total_amount": 500.0, "quantity": 1, "channel": "web",
+         "transaction_status": "failed", "event_timestamp": "2026-03-02T11:00:00Z", "fraud_score": 0.7,
+         "is_fraudulent": None},
+    {"customer_id": "fay", "category": "toys", "total_amount": 7.0, "quantity": 1, "channel": "web",
+         "transaction_status": "pending", "event_timestamp": "2026-03-02T11:00:00Z", "fraud_score": None},
 ]  # fmt: skip
 
 D1, D2, D3 = (date(2026, 3, day) for day in (1, 2, 3))
@@ -126,23 +126,30 @@ def test_every_analysis_has_hand_checked_rows():
     assert set(EXPECTED) == set(ANALYSES)
 
 
-@pytest.mark.parametrize(
-    ("amounts", "segment"),
-    [
-        pytest.param([10_000.0], "vip", id="vip-is-inclusive"),
-        pytest.param([9_999.99], "high_value", id="below-vip"),
-        pytest.param([2_500.0, 2_500.0], "high_value", id="high-is-inclusive"),
-        pytest.param([1_000.0], "mid_value", id="one-purchase-of-mid-value"),
-        pytest.param([999.99], "one_time", id="one-small-purchase"),
-        pytest.param([1.0, 1.0], "low_value", id="two-small-purchases"),
-    ],
-)
-def test_segments(amounts, segment, transactions):
-    sales = transactions(*({"total_amount": amount} for amount in amounts))
+SEGMENTS = {
+    "vip is inclusive": ([10_000.0], "vip"),
+    "below vip": ([9_999.99], "high_value"),
+    "high is inclusive": ([2_500.0, 2_500.0], "high_value"),
+    "one purchase of mid value": ([1_000.0], "mid_value"),
+    "one small purchase": ([999.99], "one_time"),
+    "two small purchases": ([1.0, 1.0], "low_value"),
+}
 
-    (row,) = ANALYSES["customer_segmentation"].transform(sales).collect()
 
-    assert row.segment == segment
+def test_segments(transactions):
+    sales = transactions(
+        *(
+            {"customer_id": customer, "total_amount": amount}
+            for customer, (amounts, _) in SEGMENTS.items()
+            for amount in amounts
+        )
+    )
+
+    rows = ANALYSES["customer_segmentation"].transform(sales).collect()
+
+    assert {row.customer_id: row.segment for row in rows} == {
+        customer: segment for customer, (_, segment) in SEGMENTS.items()
+    }
 
 
 def test_windows_slide_by_a_minute_and_hold_completed_and_pending(sales):

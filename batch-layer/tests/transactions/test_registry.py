@@ -1,8 +1,7 @@
-import multiprocessing
-import os
 import re
-import signal
 import sqlite3
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -75,28 +74,35 @@ def test_a_restart_fails_what_was_under_way_and_keeps_the_rest(tmp_path, registr
     reopened.close()
 
 
-def _write_until_killed(directory, acknowledged):
-    registry = Registry(directory)
-    for number in range(100_000):
-        registry.add(record(f"batch-{number}"))
-        acknowledged.value = number
+WRITE_UNTIL_KILLED = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from batch_layer.transactions.records import BatchRecord
+from batch_layer.transactions.registry import Registry
+
+registry = Registry(Path(sys.argv[1]))
+for number in range(1_000_000):
+    now = datetime.now(UTC)
+    registry.add(BatchRecord(batch_id=f"batch-{number}", analysis_type="x", submit_time=now))
+    sys.stdout.write(f"{number}\\n")
+    sys.stdout.flush()
+"""
 
 
 def test_every_acknowledged_batch_survives_kill_9(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    acknowledged = context.Value("i", -1, lock=False)
-    process = context.Process(target=_write_until_killed, args=(tmp_path, acknowledged))
-    process.start()
-    while acknowledged.value < 100:
-        assert process.is_alive()
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
-    last = acknowledged.value
+    command = [sys.executable, "-c", WRITE_UNTIL_KILLED, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if int(line) == 100:
+                process.kill()
+                break
+        last = int(([line, *process.stdout])[-1])
 
     registry = Registry(tmp_path)
     assert registry.get(f"batch-{last}").batch_id == f"batch-{last}"
     assert registry.newest(None, 1)[0] >= last + 1
     registry.close()
-    with sqlite3.connect(tmp_path / FILE) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    connection = sqlite3.connect(tmp_path / FILE)
+    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     connection.close()

@@ -84,14 +84,13 @@ def snapshot(
         TableProtocolError: If its files cannot be read on their own.
     """
     table = DeltaTable(str(path))
-    try:
-        if version is not None:
+    if timestamp is not None:
+        version = _version_at(table, timestamp)
+    if version is not None:
+        try:
             table.load_as_version(version)
-        elif timestamp is not None:
-            table.load_as_version(timestamp)
-    except (DeltaError, ValueError) as error:
-        field = "version" if version is not None else "timestamp"
-        raise InvalidRequestError(field, f"the table has no such version: {error}") from error
+        except DeltaError as error:
+            raise InvalidRequestError("version", f"the table has no version {version}") from error
     if table.protocol().min_reader_version > 1:
         raise TableProtocolError(f"{path} needs reader features that its files do not show")
     actions = pa.table(table.get_add_actions(flatten=True)).to_pylist()
@@ -102,6 +101,15 @@ def snapshot(
         pa.schema(table.schema().to_arrow()),
         tuple(sorted(files, key=lambda file: file.path)),
     )
+
+
+def _version_at(table: DeltaTable, timestamp: "datetime") -> int:
+    """Return the version that was the newest then; the library takes the first for any time."""
+    moment = timestamp.timestamp() * 1000
+    versions = [int(entry["version"]) for entry in table.history() if entry["timestamp"] <= moment]
+    if not versions:
+        raise InvalidRequestError("timestamp", f"the table has no version as old as {timestamp}")
+    return max(versions)
 
 
 def _data_file(root: str, action: dict[str, Any]) -> DataFile:

@@ -1,0 +1,401 @@
+import itertools
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from fastapi.testclient import TestClient
+
+from batch_layer.app import create_app
+from batch_layer.settings import Settings
+from batch_layer.transactions.maintenance import maintain
+from batch_layer.transactions.records import BatchRecord, Status
+from batch_layer.transactions.registry import Registry
+
+pytestmark = pytest.mark.integration
+
+_TOPICS = itertools.count()
+DEADLINE_SECONDS = 180
+
+
+def until(ready: Callable[[], object], what: str):
+    """Return the first true answer; fail with ``what`` after the deadline."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not (answer := ready()):
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)  # polled with a deadline
+    return answer
+
+
+@pytest.fixture(scope="module")
+def service_settings(tmp_path_factory, broker) -> Settings:
+    root: Path = tmp_path_factory.mktemp("service")
+    return Settings(
+        lake_dir=root / "lake",
+        data_dir=root / "batch",
+        kafka_bootstrap_servers=broker.bootstrap_servers,
+        schedule_minutes=0,
+        maintenance_minutes=0,
+        stream_trigger=timedelta(seconds=1),
+    )
+
+
+@pytest.fixture(scope="module")
+def client(service_settings, spark):
+    from contextlib import nullcontext
+
+    app = create_app(service_settings, lambda _: nullcontext(spark))
+    with TestClient(app, raise_server_exceptions=False) as client:
+        until(lambda: client.get("/health").status_code == 200, "the service is not healthy")
+        yield client
+
+
+@pytest.fixture
+def topic(broker) -> str:
+    name = f"transactions-{next(_TOPICS)}"
+    broker.create_topic(name, partitions=2)
+    return name
+
+
+def submit(client, **body) -> str:
+    answer = client.post("/batch/run", json=body)
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["status"] == "PENDING"
+    return answer.json()["batchId"]
+
+
+def finished(client, batch_id: str) -> dict:
+    def ended():
+        record = client.get(f"/batch/status/{batch_id}").json()
+        return record if record["status"] not in ("PENDING", "RUNNING") else None
+
+    return until(ended, f"{batch_id} does not end")
+
+
+def error_of(answer) -> tuple[int, str]:
+    body = answer.json()
+    assert set(body) == {"error", "message", "timestamp"}
+    return answer.status_code, body["error"]
+
+
+@pytest.fixture(scope="module")
+def report(client, broker, wire):
+    """A full report over two partitions with a bad record, and the transactions it was made of."""
+    from confluent_kafka import Producer
+
+    broker.create_topic("full-report", partitions=2)
+    producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
+    import json
+
+    sent = []
+    for number in range(60):
+        category = ("books", "toys", "grocery")[number % 3]
+        transaction = wire(category=category, quantity=number + 1, total_amount=number + 1.0)
+        sent.append(transaction)
+        producer.produce("full-report", json.dumps(transaction).encode(), partition=number % 2)
+    producer.produce("full-report", b"not a transaction", partition=1)
+    assert producer.flush(60) == 0
+    batch_id = submit(client, topic="full-report", analysisType="full_report",
+                      startOffset="earliest", endOffset="latest")  # fmt: skip
+    return finished(client, batch_id), sent
+
+
+def test_a_batch_over_a_topic_tells_what_it_read_and_wrote(report):
+    record, sent = report
+
+    assert record["status"] == "COMPLETED", record["errorMessage"]
+    assert (record["rowCount"], record["malformedCount"]) == (len(sent), 1)
+    assert record["startOffset"] == {"0": 0, "1": 0}
+    assert record["endOffset"] == {"0": 30, "1": 31}
+    assert record["deltaRawPath"].endswith(f"batches/{record['batchId']}/raw")
+    assert record["submitTime"] <= record["startTime"] <= record["endTime"]
+    assert record["errorMessage"] is None
+    assert {path.name for path in Path(record["deltaRawPath"]).glob("category=*")} == {
+        "category=books", "category=toys", "category=grocery"
+    }  # fmt: skip
+
+
+def test_malformed_records_are_kept_with_the_reason(report, spark):
+    record, _ = report
+
+    (row,) = spark.read.format("delta").load(record["malformedPath"]).collect()
+
+    assert (row.source_partition, row.source_offset) == (1, 30)
+    assert (bytes(row.value), row.reason) == (b"not a transaction", "undecodable")
+
+
+def test_pages_cover_every_row_once_in_a_fixed_order(client, report):
+    record, sent = report
+    url = f"/batch/data/{record['batchId']}"
+
+    pages = [client.get(url, params={"limit": 25, "offset": offset}) for offset in (0, 25, 50, 75)]
+
+    assert [page.json()["page"]["returned"] for page in pages] == [25, 25, 10, 0]
+    assert [page.json()["page"]["hasMore"] for page in pages] == [True, True, False, False]
+    assert pages[1].json()["page"] == {"limit": 25, "offset": 25, "returned": 25, "hasMore": True}
+    assert pages[1].headers["X-Total-Count"] == "60"
+    assert pages[1].headers["X-Page-Size"] == "25"
+    assert pages[1].headers["X-Page-Offset"] == "25"
+    rows = [row for page in pages for row in page.json()["data"]]
+    assert {row["transaction_id"] for row in rows} == {item["transaction_id"] for item in sent}
+    assert rows == client.get(url, params={"limit": 10_000}).json()["data"]
+    assert rows[0]["event_timestamp"] == "2026-03-02T10:15:00Z"
+    assert rows[0]["event_date"] == "2026-03-02"
+
+
+def test_a_full_report_has_a_list_per_analysis(client, report):
+    record, sent = report
+
+    body = client.get(f"/batch/data/{record['batchId']}/aggregated").json()
+
+    assert body["analysisType"] == "full_report"
+    assert len(body["data"]) == 8
+    revenue = body["data"]["revenue_by_category"]
+    assert [row["category"] for row in revenue] == ["grocery", "toys", "books"]
+    assert sum(row["total_revenue"] for row in revenue) == sum(t["total_amount"] for t in sent)
+    assert body["data"]["customer_segmentation"][0]["last_purchase_date"] == "2026-03-02"
+
+
+def test_a_table_is_readable_as_it_was(client, report):
+    record, _ = report
+    url = f"/batch/data/{record['batchId']}"
+
+    assert client.get(url, params={"version": 0}).json()["rowCount"] == 60
+    assert error_of(client.get(url, params={"version": 99})) == (400, "INVALID_REQUEST")
+    assert (
+        "timestamp"
+        in client.get(url, params={"timestamp": "2020-01-01T00:00:00Z"}).json()["message"]
+    )
+
+
+def test_tables_are_compacted_clustered_vacuumed_and_remember(client, report):
+    record, _ = report
+    table = f"/tables/batches/{record['batchId']}/raw"
+
+    assert client.post(f"{table}/optimize").status_code == 200
+    assert client.post(f"{table}/zorder", json={"columns": ["customer_id"]}).status_code == 200
+    assert client.post(f"{table}/vacuum").status_code == 200
+    history = client.get(f"{table}/history").json()["history"]
+
+    assert history[-1]["operation"] == "WRITE"
+    assert "OPTIMIZE" in {version["operation"] for version in history}
+    assert history[0]["timestamp"].endswith("Z")
+    assert client.get(f"/batch/data/{record['batchId']}").json()["rowCount"] == 60
+    bad = client.post(f"{table}/zorder", json={"columns": ["colour"]})
+    assert "columns" in bad.json()["message"]
+    assert error_of(client.post("/tables/batches/nowhere/optimize"))[1] == "TABLE_NOT_FOUND"
+    assert client.post(f"{table}/vacuum", json={"retentionHours": 1}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        pytest.param({"topic": "full-report", "analysisType": "profit"}, "analysisType", id="type"),
+        pytest.param({"topic": "no-such-topic", "analysisType": "fraud_analysis"}, "topic", id="topic"),
+        pytest.param({"topic": "full-report", "analysisType": "fraud_analysis",
+                      "endOffset": {"0": 999_999}}, "endOffset.0", id="beyond-the-end"),
+        pytest.param({"topic": "full-report", "analysisType": "fraud_analysis",
+                      "startOffset": {"9": 0}}, "startOffset.9", id="partition"),
+        pytest.param({"startDate": "2026-03-02", "endDate": "2026-03-01",
+                      "analysisType": "fraud_analysis"}, "endDate", id="date-order"),
+        pytest.param({"startDate": "2026-03-01", "endDate": "2026-03-02", "filters": {"colour": 1},
+                      "analysisType": "fraud_analysis"}, "filters.colour", id="column"),
+    ],
+)  # fmt: skip
+def test_a_bad_request_names_the_field(client, report, body, field):
+    answer = client.post("/batch/run", json=body)
+
+    assert error_of(answer) == (400, "INVALID_REQUEST")
+    assert answer.json()["message"].startswith(f"{field}: ")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("GET", "/batch/status/batch-20260101-00000000", (404, "BATCH_NOT_FOUND")),
+        ("GET", "/batch/data/batch-20260101-00000000", (404, "BATCH_NOT_FOUND")),
+        ("GET", "/batch/data/batch-20260101-00000000/aggregated", (404, "BATCH_NOT_FOUND")),
+        ("DELETE", "/batch/batch-20260101-00000000", (404, "BATCH_NOT_FOUND")),
+        ("GET", "/batch/data/x?limit=10001", (400, "INVALID_REQUEST")),
+        ("GET", "/batch/data/x?offset=-1", (400, "INVALID_REQUEST")),
+        ("GET", "/batch/list?status=DONE", (400, "INVALID_REQUEST")),
+        ("GET", "/batch/list?limit=0", (400, "INVALID_REQUEST")),
+    ],
+)
+def test_errors(client, method, path, expected):
+    assert error_of(client.request(method, path)) == expected
+
+
+def test_an_empty_range_completes_with_no_rows(client, topic):
+    record = finished(client, submit(client, topic=topic, analysisType="revenue_by_category"))
+
+    assert record["status"] == "COMPLETED", record["errorMessage"]
+    assert record["rowCount"] == 0
+    aggregated = client.get(f"/batch/data/{record['batchId']}/aggregated").json()
+    assert aggregated["data"] == []
+    assert client.get(f"/batch/data/{record['batchId']}").json()["data"] == []
+
+
+def test_batches_run_beside_the_stream_and_the_lake_form_reads_what_it_wrote(
+    client, broker, topic, produce, wire, service_settings, spark
+):
+    times = ["2026-03-01T10:00:00Z", "2026-03-02T10:00:00Z", "2026-03-03T10:00:00Z"]
+    produce(topic, [wire(event_timestamp=time, category="books") for time in times], 0)
+    produce(topic, [b"{broken", wire(event_timestamp=times[0], category="toys")], 1)
+
+    started = client.post("/stream/start", json={"topic": topic}).json()
+    assert started["status"] == "started"
+    assert len(started["queryIds"]) == 2
+    assert error_of(client.post("/stream/start", json={"topic": topic})) == (
+        409, "STREAM_ALREADY_RUNNING"
+    )  # fmt: skip
+    ids = [submit(client, topic=topic, analysisType="fraud_analysis") for _ in range(3)]
+    assert {finished(client, batch_id)["status"] for batch_id in ids} == {"COMPLETED"}
+    assert client.get("/stream/status").json()["active"] is True
+    stored = service_settings.lake_dir / "stream/transactions"
+
+    def rows_of(path):
+        if not (path / "_delta_log").exists():
+            return 0
+        return spark.read.format("delta").load(str(path)).count()
+
+    until(lambda: rows_of(stored) == 4, "the stream does not store the transactions")
+    bad = service_settings.lake_dir / "stream/malformed"
+    until(lambda: rows_of(bad) == 1, "the stream does not set the bad record aside")
+    assert _dead_letter(broker, f"{topic}.dead-letter") == (
+        b"{broken",
+        {"reason": b"undecodable", "source-topic": topic.encode(), "source-partition": b"1",
+         "source-offset": b"0", "error": b"not a JSON object"},
+    )  # fmt: skip
+
+    status = client.get("/stream/status").json()
+    assert {query["name"] for query in status["queries"]} == {"transactions", "stream_aggregations"}
+    assert all(query["isActive"] for query in status["queries"])
+    assert client.post("/stream/stop").json() == {"status": "stopped", "queriesStopped": 2}
+    assert client.get("/stream/status").json()["active"] is False
+
+    record = finished(client, submit(
+        client, startDate="2026-03-01", endDate="2026-03-02", filters={"category": "books"},
+        analysisType="revenue_by_category",
+    ))  # fmt: skip
+    assert (record["status"], record["rowCount"]) == ("COMPLETED", 2)
+    assert record["sourcePath"] == "stream/transactions"
+    assert {path.name for path in stored.glob("event_date=*")} == {
+        f"event_date=2026-03-0{day}" for day in (1, 2, 3)
+    }
+    maintain(spark, service_settings.lake_dir)
+    assert "stream/transactions" in client.get("/tables").json()["tables"]
+    assert rows_of(stored) == 4
+
+
+def test_a_stream_goes_on_where_it_was_and_final_windows_come_once(
+    client, topic, produce, wire, service_settings, spark
+):
+    # A category of its own: the table holds the windows of other tests too.
+    minutes = [
+        wire(category="beauty", event_timestamp=f"2026-03-02T10:{minute:02}:30Z")
+        for minute in range(3)
+    ]
+    produce(topic, minutes)
+    client.post("/stream/start", json={"topic": topic})
+    until(lambda: _rows_read(client) >= 3, "the stream reads nothing")
+    assert client.post("/stream/stop").json()["queriesStopped"] == 2
+    # An hour later every window of the first three is final.
+    produce(topic, [wire(event_timestamp="2026-03-02T11:10:00Z")])
+    client.post("/stream/start", json={"topic": topic})
+
+    path = service_settings.lake_dir / "stream/stream_aggregations"
+
+    def windows():
+        if not (path / "_delta_log").exists():
+            return []
+        found = spark.read.format("delta").load(str(path)).where("category = 'beauty'")
+        return found.orderBy("window_start").collect()
+
+    until(lambda: len(windows()) >= 7, "no window becomes final")
+    client.post("/stream/stop")
+
+    assert [row.txn_count for row in windows()] == [1, 2, 3, 3, 3, 2, 1]
+    assert set(windows()[0].asDict()) == {
+        "window_start", "window_end", "category", "txn_count", "window_revenue",
+        "avg_order_value", "fraud_alerts", "approx_unique_customers",
+    }  # fmt: skip
+
+
+def _rows_read(client) -> int:
+    queries = client.get("/stream/status").json()["queries"]
+    reads = [sum(item["numInputRows"] for item in query["recentProgress"]) for query in queries]
+    return min(reads, default=0)
+
+
+def test_a_stream_over_no_topic_is_refused(client):
+    answer = client.post("/stream/start", json={"topic": "no-such-topic"})
+
+    assert error_of(answer) == (400, "INVALID_REQUEST")
+    assert "topic" in answer.json()["message"]
+    assert client.get("/stream/status").json()["active"] is False
+
+
+def test_a_cancelled_batch_says_so_and_has_no_data(client, topic, produce, wire):
+    produce(topic, [wire()])
+    batch_id = submit(client, topic=topic, analysisType="full_report")
+
+    cancelled = client.delete(f"/batch/{batch_id}").json()
+
+    assert cancelled["status"] == "CANCELLED"
+    assert finished(client, batch_id)["status"] == "CANCELLED"
+    assert error_of(client.get(f"/batch/data/{batch_id}")) == (409, "BATCH_NOT_READY")
+
+
+def test_a_restart_keeps_every_batch_and_fails_those_under_way(settings, lend):
+    registry = Registry(settings.data_dir)
+    now = "2026-03-02T10:00:00Z"
+    for name, status in (("batch-1", Status.RUNNING), ("batch-2", Status.COMPLETED)):
+        registry.add(BatchRecord(batchId=name, status=status, analysisType="x", submitTime=now))
+    registry.close()
+
+    with TestClient(create_app(settings, lend)) as client:
+        until(lambda: client.get("/health").status_code == 200, "the service is not healthy")
+        listed = client.get("/batch/list").json()
+        failed = client.get("/batch/list", params={"status": "FAILED"}).json()
+        data = client.get("/batch/data/batch-1")
+
+    assert [batch["batchId"] for batch in listed["batches"]] == ["batch-2", "batch-1"]
+    assert listed["total"] == 2
+    assert failed["batches"][0]["errorMessage"].startswith("the batch layer stopped")
+    assert error_of(data) == (409, "BATCH_NOT_READY")
+
+
+def test_an_empty_lake_fails_the_batch_with_the_reason(settings, lend):
+    with TestClient(create_app(settings, lend)) as client:
+        until(lambda: client.get("/health").status_code == 200, "the service is not healthy")
+        record = finished(client, submit(
+            client, startDate="2026-03-01", endDate="2026-03-02", analysisType="hourly_trends"
+        ))  # fmt: skip
+
+    assert record["status"] == "FAILED"
+    assert "seed/transactions" in record["errorMessage"]
+
+
+def test_a_broker_that_is_away_is_a_503(settings, lend):
+    away = settings.model_copy(
+        update={"kafka_bootstrap_servers": "127.0.0.1:1", "kafka_timeout": timedelta(seconds=2)}
+    )
+    with TestClient(create_app(away, lend)) as client:
+        until(lambda: client.get("/health").status_code == 200, "the service is not healthy")
+        answer = client.post("/batch/run", json={"topic": "t", "analysisType": "fraud_analysis"})
+        stream = client.post("/stream/start", json={"topic": "t"})
+
+    assert error_of(answer) == (503, "SERVICE_UNAVAILABLE")
+    assert error_of(stream) == (503, "SERVICE_UNAVAILABLE")
+
+
+def _dead_letter(broker, topic: str) -> tuple[bytes, dict[str, bytes]]:
+    consumer = Consumer({"bootstrap.servers": broker.bootstrap_servers, "group.id": "test"})
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    message = consumer.poll(60)
+    consumer.close()
+    assert message is not None
+    return message.value(), dict(message.headers())
