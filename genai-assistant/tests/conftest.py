@@ -48,7 +48,7 @@ def open_client(serving: ServingDouble, seeded_dir: Path) -> Iterator[Open]:
                 "analyst_enabled": False,
                 **settings,
             }
-            return stack.enter_context(TestClient(create_app(Settings(**given))))
+            return stack.enter_context(TestClient(create_app(Settings(_env_file=None, **given))))
 
         yield start
 

@@ -20,7 +20,7 @@ def index(tmp_path_factory):
     index.close()
 
 
-def work(index, url, *, rounds=1, **settings):
+def work(index, url, *, rounds=1, before=lambda number: None, **settings):
     """Run a fresh analyst, as after a restart; return how many analyses each round wrote."""
 
     async def run():
@@ -28,8 +28,12 @@ def work(index, url, *, rounds=1, **settings):
         async with bounded_client(url, 5) as http:
             serving = ServingClient(http, metrics)
             assistant = Assistant(serving, index, metrics)
-            analyst = Analyst(assistant, serving, metrics, Settings(**settings))
-            return [await analyst.work() for _ in range(rounds)]
+            analyst = Analyst(assistant, serving, metrics, Settings(_env_file=None, **settings))
+            written = []
+            for number in range(rounds):
+                before(number)
+                written.append(await analyst.work())
+            return written
 
     return asyncio.run(run())
 
@@ -75,9 +79,32 @@ def test_the_budget_of_a_minute_holds_and_the_most_severe_come_first(index, serv
 
 def test_older_alerts_beyond_the_first_page_are_reached(index, serving):
     failed = serving.world.events[:1]
-    serving.world.alerts = [alert_of(f"al_{number:04d}", failed) for number in range(60)]
+    serving.world.alerts = [alert_of(f"al_{number:04d}", failed) for number in range(450)]
 
-    assert sum(work(index, serving.url, rounds=3, analyst_per_minute=1000)) == 60
+    assert sum(work(index, serving.url, rounds=1, analyst_per_minute=1000)) == 450
+
+
+def test_a_backlog_is_worked_off_over_restarts_and_minutes(index, serving):
+    failed = serving.world.events[:1]
+    serving.world.alerts = [alert_of(f"al_{number:04d}", failed) for number in range(250)]
+
+    written = [sum(work(index, serving.url, analyst_per_minute=90)) for _ in range(4)]
+
+    assert written == [90, 90, 70, 0]
+
+
+def test_an_alert_with_an_old_event_time_is_found_by_a_sweep(index, serving, monkeypatch):
+    monkeypatch.setattr("genai_assistant.analyst.PAGE", 2)
+    monkeypatch.setattr("genai_assistant.analyst.SWEEP_ROUNDS", 3)
+    failed = serving.world.events[:1]
+    alerts = [alert_of(f"al_{number:04d}", failed) for number in range(6)]
+    serving.world.alerts = alerts[:5]
+
+    def late(double_round):
+        if double_round == 1:
+            serving.world.alerts = alerts
+
+    assert work(index, serving.url, rounds=4, before=late) == [5, 0, 0, 1]
 
 
 def test_a_serving_layer_that_is_away_is_an_error_to_wait_for(index):

@@ -56,7 +56,10 @@ def test_health_without_the_serving_layer_is_degraded_and_200(open_client):
 def test_health_before_the_first_batch_run_says_so(client, serving):
     serving.world.run_id = None
 
-    assert client.get("/health").json()["lambda_architecture"]["batch_layer"] == "starting"
+    body = client.get("/health").json()
+    assert body["lambda_architecture"]["batch_layer"] == "starting"
+    assert body["services"]["training_data"] == "starting"
+    assert body["status"] == "degraded"
 
 
 def test_every_metric_of_the_spec_is_exposed(client):
@@ -131,7 +134,7 @@ def test_settings_listen_on_loopback_and_read_the_environment(monkeypatch):
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
     monkeypatch.setenv("ASSISTANT_MODEL_PRICES", '{"local": [1.0, 2.0]}')
 
-    settings = Settings()
+    settings = Settings(_env_file=None)
 
     assert (settings.host, settings.port) == ("127.0.0.1", 9999)
     assert settings.has_model
@@ -141,11 +144,11 @@ def test_settings_listen_on_loopback_and_read_the_environment(monkeypatch):
 def test_no_key_or_a_blank_one_is_no_model(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", " ")
 
-    assert not Settings().has_model
+    assert not Settings(_env_file=None).has_model
 
 
 def test_the_app_stops_cleanly_with_the_analyst_on(serving, tmp_path):
-    settings = Settings(serving_url=serving.url, data_dir=tmp_path)
+    settings = Settings(_env_file=None, serving_url=serving.url, data_dir=tmp_path)
 
     with TestClient(create_app(settings)) as client:
         assert client.get("/health").status_code == 200

@@ -70,8 +70,19 @@ class Stack:
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
-    (tmp_path / "lake").mkdir()
+    """A stack of the test's own, not started yet."""
+    yield from made_stack(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack for tests that only read, not started yet."""
+    yield from made_stack(tmp_path_factory.mktemp("shared"))
+
+
+def made_stack(folder: Path) -> Iterator[Stack]:
+    (folder / "lake").mkdir()
     with SpeedServer() as speed:
-        made = Stack(tmp_path / "lake", tmp_path / "data", speed)
+        made = Stack(folder / "lake", folder / "data", speed)
         yield made
         made.stop()

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 
 import pyarrow as pa
-from contracts.views import AGGREGATE_SCHEMA, BATCH_EVENT_SCHEMA, Manifest, RecordKind
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from contracts.views import AGGREGATE_SCHEMA, BATCH_EVENT_SCHEMA, Manifest, RecordKind
 from serving_layer.testing import (
     START_MS,
     RunPartition,
@@ -50,9 +50,7 @@ MANIFEST = {
     "state_files": [],
     "report": "",
 }
-PROFILE = settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+PROFILE = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 events = st.fixed_dictionaries(
     {

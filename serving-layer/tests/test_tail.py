@@ -1,7 +1,6 @@
 """The merged answers of a running serving layer, whatever the speed layer does."""
 
 from contracts.views import RecordKind
-
 from serving_layer.testing import (
     RunPartition,
     SpeedServer,

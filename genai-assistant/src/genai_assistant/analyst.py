@@ -21,8 +21,9 @@ from genai_assistant.settings import Settings
 logger = logging.getLogger(__name__)
 
 SEVERITIES = ("CRITICAL", "HIGH")
-PAGE = 50
-MAX_PAGES = 10
+PAGE = 200
+SWEEP_ROUNDS = 60
+"""Lists are ordered by event time: every so many rounds all pages are read, for late alerts."""
 REMEMBERED = 20_000
 MINUTE_SECONDS = 60.0
 
@@ -51,6 +52,8 @@ class Analyst:
         self._interval_seconds = settings.analyst_interval_seconds
         self._per_minute = settings.analyst_per_minute
         self._written_at: deque[float] = deque()
+        self._rounds = 0
+        self._is_behind = True
         self._done: OrderedDict[str, None] = OrderedDict()
 
     async def run(self) -> None:
@@ -73,20 +76,28 @@ class Analyst:
         Raises:
             ServingError: If the serving layer cannot be read or written.
         """
+        is_sweep = self._is_behind or self._rounds % SWEEP_ROUNDS == 0
+        self._rounds += 1
+        # Until every page was walked through, a known page does not mean that all is done.
+        self._is_behind = is_sweep
         written = 0
         for severity in SEVERITIES:
             cursor: str | None = None
-            for _ in range(MAX_PAGES):
+            while self._has_budget():
                 page = await self._page(severity, cursor)
                 fresh = [alert for alert in page.data if alert.alert_id not in self._done]
                 for alert in fresh:
                     if not self._has_budget():
+                        self._is_behind = True
                         return written
                     written += await self._explain(alert)
                 cursor = page.next_cursor
-                # The list is newest first: a page with nothing new has only older ones after it.
-                if cursor is None or not fresh:
+                if cursor is None or not (fresh or is_sweep):
                     break
+            else:
+                self._is_behind = True
+                return written
+        self._is_behind = False
         return written
 
     async def _page(self, severity: str, cursor: str | None) -> Page[Alert]:

@@ -4,13 +4,12 @@ import asyncio
 
 from contracts.api import Consistency
 from genai_assistant.bodies import Health
-from genai_assistant.errors import NotFoundError, ServingError
-from genai_assistant.evidence import BATCH, REAL_TIME
+from genai_assistant.errors import ServingError
+from genai_assistant.evidence import REAL_TIME
 from genai_assistant.metrics import Metrics
 from genai_assistant.model import ChatModel
 from genai_assistant.retrieval.index import ThreatIndex
 from genai_assistant.serving_client import ServingClient
-from genai_assistant.sources import AnyJson
 
 HEALTHY = "healthy"
 UNAVAILABLE = "unavailable"
@@ -35,15 +34,19 @@ class HealthCheck:
 
     async def look(self) -> Health:
         """Return the state now."""
-        is_serving, training, account = await asyncio.gather(
-            self._serving.is_ok("/api/health/ready"), self._training(), self._account()
+        is_serving, is_trained, account = await asyncio.gather(
+            self._serving.is_ok("/api/health/ready"),
+            self._serving.is_ok("/api/training-data/health"),
+            self._account(),
         )
         serving = HEALTHY if is_serving else UNAVAILABLE
+        # Without a published run the serving layer says 503, like one that is broken.
+        no_training = STARTING if is_serving else UNAVAILABLE
         services = {
             "serving_api": serving,
             "rag_service": HEALTHY if len(self._index) else UNAVAILABLE,
             "openai": self._model_state(),
-            "training_data": training,
+            "training_data": HEALTHY if is_trained else no_training,
         }
         layers = {
             "speed_layer": UNAVAILABLE if account is None or not account.complete else HEALTHY,
@@ -65,15 +68,6 @@ class HealthCheck:
         if self._model is None:
             return DISABLED
         return UNAVAILABLE if self._model.last_error else HEALTHY
-
-    async def _training(self) -> str:
-        try:
-            await self._serving.get("/api/training-data/health", AnyJson, {}, BATCH)
-        except NotFoundError:
-            return STARTING
-        except ServingError:
-            return UNAVAILABLE
-        return HEALTHY
 
     async def _account(self) -> Consistency | None:
         try:

@@ -16,7 +16,11 @@ class Settings(BaseSettings):
     """How the assistant runs. Constructing it reads the environment once."""
 
     model_config = SettingsConfigDict(
-        env_prefix="ASSISTANT_", frozen=True, extra="ignore", populate_by_name=True
+        env_prefix="ASSISTANT_",
+        env_file=".env",
+        frozen=True,
+        extra="ignore",
+        populate_by_name=True,
     )
 
     host: str = Field("127.0.0.1", description="Address to listen on.")

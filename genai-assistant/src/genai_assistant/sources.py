@@ -2,10 +2,10 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.alerts import Alert
 from contracts.api import (
@@ -48,10 +48,6 @@ class Report(BaseModel):
     anomaly_rate: float
     top_anomalies: list[TopAnomaly] = Field(default_factory=list)
     run_id: str | None = None
-
-
-class AnyJson(RootModel[Any]):
-    """A body that is passed on as it came."""
 
 
 @dataclass(frozen=True, slots=True)

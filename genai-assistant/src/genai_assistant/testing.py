@@ -283,6 +283,8 @@ class ServingDouble(_Server):
                 return _account(world, batch, live)
             case "api/training-data/report":
                 return _report(world) if world.run_id else None
+            case "api/training-data/health" if not world.run_id:
+                return None
             case "api/training-data/health" | "api/health/ready":
                 return {"status": "ok"}
             case _:

@@ -66,6 +66,7 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
         if batch.value
         else None
     )
+    live_cite: str | None
     if seen.rows:
         capped = is_capped(anomalies.value, len(recent)) or is_capped(alerts.value, len(raised))
         summary = _live_record(summarised(seen, user=user), recent, raised, is_capped=capped)

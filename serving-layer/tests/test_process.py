@@ -1,0 +1,105 @@
+"""The real process: the dashboard renders, both ports answer, SIGTERM ends it."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+from serving_layer.settings import Settings
+from serving_layer.testing import alert_record, event_record, wait_until
+
+CHROMIUM = shutil.which("chromium")
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@contextmanager
+def process(stack, **settings):
+    ports = {"SERVING_PORT": free_port(), "SERVING_DASHBOARD_PORT": free_port()}
+    values = {
+        "SERVING_SPEED_URLS": stack.speed.url,
+        "SERVING_LAKE_DIR": stack.lake,
+        "SERVING_DATA_DIR": stack.data,
+        **ports,
+        **settings,
+    }
+    # NiceGUI behaves differently where it finds itself inside pytest.
+    inherited = {name: value for name, value in os.environ.items() if "PYTEST" not in name}
+    started = subprocess.Popen(
+        [sys.executable, "-m", "serving_layer"],
+        env=inherited | {name: str(value) for name, value in values.items()},
+        cwd=stack.lake,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield started, [f"http://127.0.0.1:{port}" for port in ports.values()]
+    finally:
+        started.kill()
+        started.communicate()
+
+
+def answers(url):
+    try:
+        return httpx.get(url, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.mark.integration
+def test_dashboard_renders_on_both_ports_and_sigterm_ends_the_process(stack):
+    part = stack.speed.partition("security-events", 0)
+    part.append([event_record(0)])
+    with process(stack) as (started, urls):
+        wait_until(lambda: answers(f"{urls[0]}/api/health/ready"), "ready", 60)
+        for url in urls:
+            page = httpx.get(url, trust_env=False)
+            assert page.headers["content-type"].startswith("text/html")
+            assert "<title>StreamGuard</title>" in page.text
+            assert "https://" not in page.text.replace("https://nicegui.io", "")
+        assert httpx.get(f"{urls[0]}/api/nothing", trust_env=False).json()["status"] == 404
+
+        started.send_signal(signal.SIGTERM)
+        assert started.wait(20) in (0, -signal.SIGTERM)
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+def test_a_browser_sees_figures_and_a_new_alert(stack):
+    playwright = pytest.importorskip("playwright.sync_api")
+    part = stack.speed.partition("security-events", 0)
+    part.append([event_record(0)])
+    with process(stack) as (_, urls), playwright.sync_playwright() as driver:
+        wait_until(lambda: answers(f"{urls[0]}/api/health/ready"), "ready", 60)
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page()
+        problems = []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(urls[0], wait_until="domcontentloaded")
+        page.get_by_role("heading", name="StreamGuard").wait_for()
+        part.alerts.append(alert_record("security-events", 0, 1, description="burst of failures"))
+        part.append([event_record(1)])
+        page.get_by_text("burst of failures").wait_for(timeout=10_000)
+        assert problems == []
+        browser.close()
+
+
+@pytest.mark.integration
+def test_an_open_bind_is_refused_where_it_is_not_allowed(stack):
+    with process(stack, SERVING_HOST="0.0.0.0", SERVING_ALLOW_OPEN="false") as (started, _):
+        assert started.wait(60) == 2
+        assert "SERVING_HOST=0.0.0.0" in started.stderr.read()
+
+
+def test_loopback_needs_no_permission():
+    Settings(_env_file=None, host="127.0.0.1", allow_open=False).check_bind()
