@@ -31,7 +31,9 @@ def made_up_event() -> tuple[str, bytes]:
     return user, orjson.dumps(event)
 
 
-def produce_test_events(bootstrap_servers: str, count: int) -> int:
+def produce_test_events(
+    bootstrap_servers: str, count: int, timeout_seconds: float = _TIMEOUT_SECONDS
+) -> int:
     """Send ``count`` events to ``security-events`` and return how many were acknowledged.
 
     Raises:
@@ -48,14 +50,14 @@ def produce_test_events(bootstrap_servers: str, count: int) -> int:
             {
                 "bootstrap.servers": bootstrap_servers,
                 "linger.ms": 5,
-                "message.timeout.ms": int(_TIMEOUT_SECONDS * 1000),
+                "message.timeout.ms": int(timeout_seconds * 1000),
                 "log_level": 0,
             }
         )
         for _ in range(count):
             key, value = made_up_event()
             producer.produce(SECURITY_EVENTS, value, key, on_delivery=delivered)
-        producer.flush(_TIMEOUT_SECONDS + 1)
+        producer.flush(timeout_seconds + 1)
     except (KafkaException, BufferError) as error:
         raise UpstreamError(f"the broker cannot be used: {error}") from error
     if acknowledged < count:
