@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +14,7 @@ def run(events, cuts, restores, scorer):
     """Process ``events`` cut at ``cuts``, through a snapshot at those of ``restores``."""
     engine, results = Engine(scorer), []
     edges = [0, *sorted(cuts), events.num_rows]
-    for number, (first, last) in enumerate(zip(edges, edges[1:], strict=False)):
+    for number, (first, last) in enumerate(itertools.pairwise(edges)):
         results.append(engine.process(events.slice(first, last - first)))
         if number in restores:
             engine = Engine.restore(engine.snapshot())

@@ -1,5 +1,6 @@
 """The features against an oracle in plain Python that knows nothing of the state."""
 
+import itertools
 import statistics
 from collections import Counter
 
@@ -28,7 +29,7 @@ def expected(user, partitions):
     gaps = [
         abs(b["timestamp"] - a["timestamp"]) / 1000
         for part in parts
-        for a, b in zip(part, part[1:], strict=False)
+        for a, b in itertools.pairwise(part)
     ]
     ips = Counter(row["source_ip"] for row in rows if row["source_ip"] is not None)
     threats = [row["threat_score"] for row in rows if row["threat_score"] is not None]
