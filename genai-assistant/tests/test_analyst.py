@@ -77,20 +77,22 @@ def test_the_budget_of_a_minute_holds_and_the_most_severe_come_first(index, serv
     assert {analysis_id("al_0101"), analysis_id("al_0102")} <= serving.world.analyses.keys()
 
 
-def test_older_alerts_beyond_the_first_page_are_reached(index, serving):
+def test_older_alerts_beyond_the_first_page_are_reached(index, serving, monkeypatch):
+    monkeypatch.setattr("genai_assistant.analyst.PAGE", 20)
     failed = serving.world.events[:1]
-    serving.world.alerts = [alert_of(f"al_{number:04d}", failed) for number in range(450)]
+    serving.world.alerts = [alert_of(f"al_{number:04d}", failed) for number in range(45)]
 
-    assert sum(work(index, serving.url, rounds=1, analyst_per_minute=1000)) == 450
+    assert sum(work(index, serving.url, rounds=1, analyst_per_minute=1000)) == 45
 
 
-def test_a_backlog_is_worked_off_over_restarts_and_minutes(index, serving):
+def test_a_backlog_is_worked_off_over_restarts_and_minutes(index, serving, monkeypatch):
+    monkeypatch.setattr("genai_assistant.analyst.PAGE", 20)
     failed = serving.world.events[:1]
-    serving.world.alerts = [alert_of(f"al_{number:04d}", failed) for number in range(250)]
+    serving.world.alerts = [alert_of(f"al_{number:04d}", failed) for number in range(50)]
 
-    written = [sum(work(index, serving.url, analyst_per_minute=90)) for _ in range(4)]
+    written = [sum(work(index, serving.url, analyst_per_minute=18)) for _ in range(4)]
 
-    assert written == [90, 90, 70, 0]
+    assert written == [18, 18, 14, 0]
 
 
 def test_an_alert_with_an_old_event_time_is_found_by_a_sweep(index, serving, monkeypatch):

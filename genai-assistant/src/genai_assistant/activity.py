@@ -16,6 +16,8 @@ from genai_assistant.sources import Sources
 Row = TypeVar("Row")
 
 PAGE = 500
+TOTAL_ONLY = 20
+"""Rows to fetch where only the total and the newest event are told."""
 LATEST = 100
 TOP = 5
 STALE_FRESHNESS = 0.8
@@ -55,11 +57,22 @@ def is_capped(page: Page[Row] | None, kept: int) -> bool:
     return page is not None and page.next_cursor is not None and kept == len(page.data)
 
 
-async def activity(sources: Sources, window: Window, **filters: str | None) -> Activity:
-    """Fetch events of ``window``; none there: those of equal length up to the latest event."""
+async def activity(
+    sources: Sources, window: Window, *, page_size: int = PAGE, **filters: str | None
+) -> Activity:
+    """Fetch events of ``window``; none there: those of equal length up to the latest event.
+
+    Args:
+        sources: Where to fetch from.
+        window: The asked window.
+        page_size: How many rows to look at; the total counts all of them anyway.
+        filters: Further query parameters of ``/api/events``.
+    """
     inside, latest = await asyncio.gather(
-        sources.events(start_time=window.start_ms, end_time=window.end_ms, limit=PAGE, **filters),
-        sources.events(limit=LATEST, **filters),
+        sources.events(
+            start_time=window.start_ms, end_time=window.end_ms, limit=page_size, **filters
+        ),
+        sources.events(limit=min(LATEST, page_size), **filters),
     )
     page = inside.value
     used, is_fallback = window, False

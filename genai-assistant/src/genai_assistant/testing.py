@@ -19,6 +19,7 @@ Json = Any
 HOUR_MS = 3_600_000
 SECOND_MS = 1000
 MAX_LIMIT = 10_000
+POLL_SECONDS = 0.02
 
 
 @dataclass
@@ -165,7 +166,9 @@ class _Server:
     def __init__(self, port: int = 0) -> None:
         self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(POLL_SECONDS,), daemon=True
+        )
 
     @property
     def url(self) -> str:

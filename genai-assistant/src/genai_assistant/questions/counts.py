@@ -2,7 +2,7 @@
 
 import asyncio
 
-from genai_assistant.activity import activity, record_activity, tell_fallback
+from genai_assistant.activity import TOTAL_ONLY, activity, record_activity, tell_fallback
 from genai_assistant.evidence import BATCH, REAL_TIME, Findings, Ledger
 from genai_assistant.phrases import counted, spoken
 from genai_assistant.planner import Plan
@@ -12,7 +12,7 @@ from genai_assistant.sources import Sources
 async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
     """State totals of the merged view, each layer's share, and the window's count."""
     summary, report, seen = await asyncio.gather(
-        sources.summary(), sources.report(), activity(sources, plan.window)
+        sources.summary(), sources.report(), activity(sources, plan.window, page_size=TOTAL_ONLY)
     )
     findings = Findings(freshness=seen.freshness)
     if summary.value:

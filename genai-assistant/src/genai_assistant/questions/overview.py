@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 
 from contracts.alerts import SEVERITIES
-from genai_assistant.activity import activity, is_capped, record_activity, tell_fallback
+from genai_assistant.activity import TOTAL_ONLY, activity, is_capped, record_activity, tell_fallback
 from genai_assistant.clock import when
 from genai_assistant.evidence import REAL_TIME, Findings, Ledger
 from genai_assistant.phrases import counted, spoken
@@ -20,7 +20,7 @@ SHOWN = 3
 async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
     """State events, anomalies and alerts of the window, with the strongest of each."""
     seen, anomalies, alerts = await asyncio.gather(
-        activity(sources, plan.window),
+        activity(sources, plan.window, page_size=TOTAL_ONLY),
         sources.anomalies(limit=PAGE),
         sources.alerts(limit=PAGE),
     )
