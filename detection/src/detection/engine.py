@@ -119,7 +119,7 @@ class Engine:
             StateDamagedError: If it is not what was written.
         """
         saved = snapshot.load(VERSION, data)
-        engine = cls(saved.scorer)  # type: ignore[arg-type]  # checked by the constructor
+        engine = cls(saved.scorer)  # checked by the constructor
         engine.state, engine.windows, engine.interner = saved.state, saved.windows, saved.interner
         return engine
 

@@ -150,7 +150,7 @@ class Findings(NamedTuple):
 
 
 @compiled
-def mixed(key):  # type: ignore[no-untyped-def]
+def mixed(key):
     """Return a well-spread non-negative hash of an integer."""
     h = np.uint64(key)
     h = (h ^ (h >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
@@ -159,13 +159,13 @@ def mixed(key):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def key_of(user, kind, value):  # type: ignore[no-untyped-def]
+def key_of(user, kind, value):
     """Pack a user, a kind and a value into a key, never 0, the mark of an empty cell."""
     return ((user << 34) | (kind << 30) | (value & 0x3FFFFFFF)) + 1
 
 
 @compiled
-def find(table, key):  # type: ignore[no-untyped-def]
+def find(table, key):
     """Return the cell of ``key``, or of the empty place where it belongs."""
     mask = len(table) - 1
     cell = mixed(key) & mask
@@ -175,7 +175,7 @@ def find(table, key):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def cell_of(state, user, kind, value):  # type: ignore[no-untyped-def]
+def cell_of(state, user, kind, value):
     """Return the cell that counts ``value``, making it at the first sight."""
     key = key_of(user, kind, value)
     cell = find(state.table, key)
@@ -195,7 +195,7 @@ def cell_of(state, user, kind, value):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def move_cells(old, new):  # type: ignore[no-untyped-def]
+def move_cells(old, new):
     """Copy all cells into a larger, empty table."""
     for i in range(len(old)):
         if old[i].key != 0:
@@ -207,7 +207,7 @@ def move_cells(old, new):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def fill_cells(state, keys, seen, weights):  # type: ignore[no-untyped-def]
+def fill_cells(state, keys, seen, weights):
     """Make the cells of a snapshot again, in order of first appearance."""
     for i in range(len(keys)):
         key = keys[i] - 1
@@ -220,7 +220,7 @@ def fill_cells(state, keys, seen, weights):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def fill_ids(ids, ring):  # type: ignore[no-untyped-def]
+def fill_ids(ids, ring):
     """Make the set of remembered ids again."""
     mask = len(ids) - 1
     for identity in ring:
@@ -231,7 +231,7 @@ def fill_ids(ids, ring):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def mark_duplicates(id_ends, id_bytes, tally, ring, ids, duplicate):  # type: ignore[no-untyped-def]
+def mark_duplicates(id_ends, id_bytes, tally, ring, ids, duplicate):
     """Flag repeated ids; remember the others in the ring, in place of the oldest ones."""
     mask = len(ids) - 1
     for row in range(len(duplicate)):
@@ -256,7 +256,7 @@ def mark_duplicates(id_ends, id_bytes, tally, ring, ids, duplicate):  # type: ig
 
 
 @compiled
-def forget(ids, identity):  # type: ignore[no-untyped-def]
+def forget(ids, identity):
     """Remove an id from the set, closing the gap in its run of cells."""
     mask = len(ids) - 1
     gap = (identity >> 1) & mask
@@ -276,7 +276,7 @@ def forget(ids, identity):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def window_end(times, size, time, span, threshold):  # type: ignore[no-untyped-def]
+def window_end(times, size, time, span, threshold):
     """Return the earliest end, at or after ``time``, of a window with enough events; or NEVER.
 
     A window of end e holds the events with e - span < event time <= e.
@@ -302,7 +302,7 @@ def window_end(times, size, time, span, threshold):  # type: ignore[no-untyped-d
 
 
 @compiled
-def observe(window, entity, batch, row, limits):  # type: ignore[no-untyped-def]
+def observe(window, entity, batch, row, limits):
     """Add a matching event; return the end of the window that raises an alert, or NEVER."""
     span, threshold, again = limits[0], limits[1], limits[2]
     marks = window.marks[entity]
@@ -331,7 +331,7 @@ def observe(window, entity, batch, row, limits):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def raise_alert(window, entity, row, rule, end, span, found):  # type: ignore[no-untyped-def]
+def raise_alert(window, entity, row, rule, end, span, found):
     """Copy the evidence of an alert, oldest offset first."""
     alert, count = found.found[1], 0
     size, kept = window.marks[entity, SIZE], window.times.shape[1]
@@ -356,7 +356,7 @@ def raise_alert(window, entity, row, rule, end, span, found):  # type: ignore[no
 
 
 @compiled
-def count_event(state, batch, row, user, hour):  # type: ignore[no-untyped-def]
+def count_event(state, batch, row, user, hour):
     """Add an event to its user's counters; see ``features`` for what they mean."""
     counters, sums = state.counters[user], state.sums[user]
     time, kind = batch.times[row], batch.codes[TYPE, row]
@@ -386,7 +386,7 @@ def count_event(state, batch, row, user, hour):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def add_gap(counters, sums, gap):  # type: ignore[no-untyped-def]
+def add_gap(counters, sums, gap):
     """Add the gap between two events, in ms, to mean and squared deviations in seconds."""
     counters[MIN_GAP] = gap if counters[GAPS] == 0 else min(counters[MIN_GAP], gap)
     counters[GAPS] += 1
@@ -401,7 +401,7 @@ def add_gap(counters, sums, gap):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def score_reference(state, batch, row, user, hour, cells, excess):  # type: ignore[no-untyped-def]
+def score_reference(state, batch, row, user, hour, cells, excess):
     """Return the sum of fixed weights times rarity, and fill in its parts.
 
     A user's probability of a value is its count over all events before this one; a value that
@@ -420,7 +420,7 @@ def score_reference(state, batch, row, user, hour, cells, excess):  # type: igno
 
 
 @compiled
-def reference_components(excess, components):  # type: ignore[no-untyped-def]
+def reference_components(excess, components):
     """Undo the weights: each component is the rarity itself."""
     components[:] = 0.0
     components[0] = excess[HOUR] / 0.25
@@ -431,7 +431,7 @@ def reference_components(excess, components):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def hour_share(hours, hour):  # type: ignore[no-untyped-def]
+def hour_share(hours, hour):
     """Return the mass at an hour of the day, with some of its neighbours'."""
     near = hours[(hour + 1) % 24] + hours[(hour + 23) % 24]
     far = hours[(hour + 2) % 24] + hours[(hour + 22) % 24]
@@ -439,7 +439,7 @@ def hour_share(hours, hour):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def probability(weight, mass, variety, weight_all, mass_all, variety_all):  # type: ignore[no-untyped-def]
+def probability(weight, mass, variety, weight_all, mass_all, variety_all):
     """Return the probability of a value: Witten-Bell, backing off to the population.
 
     ``weight`` of ``mass`` observations were this value, with ``variety`` distinct ones.
@@ -450,7 +450,7 @@ def probability(weight, mass, variety, weight_all, mass_all, variety_all):  # ty
 
 
 @compiled
-def find_surprise(state, user, hour, cells, cells_all, surprise):  # type: ignore[no-untyped-def]
+def find_surprise(state, user, hour, cells, cells_all, surprise):
     """Fill in -log of the probability of each value the event carries, -1 for none."""
     mass, mass_all = state.mass[user], state.mass[POPULATION]
     variety, variety_all = state.variety[user], state.variety[POPULATION]
@@ -473,7 +473,7 @@ def find_surprise(state, user, hour, cells, cells_all, surprise):  # type: ignor
 
 
 @compiled
-def find_excess(state, user, surprise, excess):  # type: ignore[no-untyped-def]
+def find_excess(state, user, surprise, excess):
     """Fill in what each surprise exceeds the user's own mean by; return the weighted sum."""
     score = 0.0
     for kind in range(SCORED_KINDS):
@@ -488,7 +488,7 @@ def find_excess(state, user, surprise, excess):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def stratum_of(events):  # type: ignore[no-untyped-def]
+def stratum_of(events):
     """Return the stratum of a user's maturity: it doubles from one to the next."""
     stratum = 0
     events >>= 6
@@ -499,7 +499,7 @@ def stratum_of(events):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def bar_of(state, stratum):  # type: ignore[no-untyped-def]
+def bar_of(state, stratum):
     """Return the threshold of a stratum: its own, else that of the next one that has any."""
     for below in range(stratum, -1, -1):
         if state.bars[below] > 0.0:
@@ -511,7 +511,7 @@ def bar_of(state, stratum):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def quantile_above(histogram, share):  # type: ignore[no-untyped-def]
+def quantile_above(histogram, share):
     """Return the score that ``share`` of the histogram lies above."""
     left = share * histogram.sum()
     for i in range(len(histogram) - 1, -1, -1):
@@ -522,7 +522,7 @@ def quantile_above(histogram, share):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def calibrate(state, stratum, score, bar):  # type: ignore[no-untyped-def]
+def calibrate(state, stratum, score, bar):
     """Add a score to its stratum; from time to time, draw the threshold anew.
 
     Scores far above the threshold hardly count, so that an attack does not raise it; those just
@@ -544,7 +544,7 @@ def calibrate(state, stratum, score, bar):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def calibrated_components(excess, bar, components):  # type: ignore[no-untyped-def]
+def calibrated_components(excess, bar, components):
     """Map each component as the score is: 0.5 where it alone would reach the threshold."""
     components[:] = 0.0
     for kind in range(SCORED_KINDS):
@@ -554,14 +554,14 @@ def calibrated_components(excess, bar, components):  # type: ignore[no-untyped-d
 
 
 @compiled
-def lesson(score, bar):  # type: ignore[no-untyped-def]
+def lesson(score, bar):
     """Return how much an event teaches: suspicious ones little, so that none poisons a baseline."""
     doubt = (score / bar - ORDINARY) / (1.0 - ORDINARY)
     return 1.0 - (1.0 - LEAST_LEARNED) * min(max(doubt, 0.0), 1.0)
 
 
 @compiled
-def learn(state, user, hour, cells, surprise, amount):  # type: ignore[no-untyped-def]
+def learn(state, user, hour, cells, surprise, amount):
     """Teach a user's baseline, or the population's, the values of an event."""
     for kind in range(SCORED_KINDS):
         if surprise[kind] < 0.0:
@@ -583,7 +583,7 @@ def learn(state, user, hour, cells, surprise, amount):  # type: ignore[no-untype
 
 
 @compiled
-def explain(state, row, user, hour, cells, excess, found):  # type: ignore[no-untyped-def]
+def explain(state, row, user, hour, cells, excess, found):
     """Copy what the words of an anomalous event need, as it was before the event."""
     index = found.found[0]
     found.rows[index] = row
@@ -604,7 +604,7 @@ def explain(state, row, user, hour, cells, excess, found):  # type: ignore[no-un
 
 
 @compiled
-def usual_values(state, user, kind, top, top_seen):  # type: ignore[no-untyped-def]
+def usual_values(state, user, kind, top, top_seen):
     """Find the values the user has most often, among the first 1,024 that came."""
     entry = state.heads[user, kind]
     for _ in range(1024):
@@ -617,7 +617,7 @@ def usual_values(state, user, kind, top, top_seen):  # type: ignore[no-untyped-d
 
 
 @compiled
-def rank_value(value, seen, top, top_seen):  # type: ignore[no-untyped-def]
+def rank_value(value, seen, top, top_seen):
     """Insert a value into a descending list; of equals, the earlier one stays ahead."""
     if seen == 0:
         return
@@ -636,7 +636,7 @@ def rank_value(value, seen, top, top_seen):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def value_of(batch, row, kind):  # type: ignore[no-untyped-def]
+def value_of(batch, row, kind):
     """Return an event's value of a table kind as a code, -1 when it carries none."""
     if kind == STATUS:
         status = batch.codes[C_STATUS, row]
@@ -649,7 +649,7 @@ def value_of(batch, row, kind):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def volume_of(size):  # type: ignore[no-untyped-def]
+def volume_of(size):
     """Return the number of binary digits of a size, -1 when there is none."""
     if size < 0:
         return np.int64(-1)
@@ -661,7 +661,7 @@ def volume_of(size):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def find_cells(state, batch, row, user, cells):  # type: ignore[no-untyped-def]
+def find_cells(state, batch, row, user, cells):
     """Fill in the user's cell for each value the event carries, -1 for none."""
     for kind in range(KINDS):
         cells[kind] = -1
@@ -673,7 +673,7 @@ def find_cells(state, batch, row, user, cells):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def count_values(state, user, cells):  # type: ignore[no-untyped-def]
+def count_values(state, user, cells):
     """Count the event's values for its user."""
     for kind in range(KINDS):
         if cells[kind] >= 0:
@@ -682,7 +682,7 @@ def count_values(state, user, cells):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def judge_reference(state, batch, row, user, hour, cells, excess, found):  # type: ignore[no-untyped-def]
+def judge_reference(state, batch, row, user, hour, cells, excess, found):
     """Score an event by the fixed formula."""
     if state.counters[user, TOTAL] < REFERENCE_READY:
         return
@@ -696,7 +696,7 @@ def judge_reference(state, batch, row, user, hour, cells, excess, found):  # typ
 
 
 @compiled
-def judge_calibrated(state, batch, row, user, hour, cells, cells_all, excess, surprise, found):  # type: ignore[no-untyped-def]
+def judge_calibrated(state, batch, row, user, hour, cells, cells_all, excess, surprise, found):
     """Score an event against the user's own distribution of surprise, then learn from it."""
     find_cells(state, batch, row, POPULATION, cells_all)
     find_surprise(state, user, hour, cells, cells_all, surprise)
@@ -718,7 +718,7 @@ def judge_calibrated(state, batch, row, user, hour, cells, cells_all, excess, su
 
 
 @compiled
-def process(state, login, rapid, limits, scorer, batch, found):  # type: ignore[no-untyped-def]
+def process(state, login, rapid, limits, scorer, batch, found):
     """Take a batch through the state machine; every event sees only what came before it."""
     cells = np.full(KINDS, -1, np.int64)
     cells_all = np.full(KINDS, -1, np.int64)
@@ -740,7 +740,7 @@ def process(state, login, rapid, limits, scorer, batch, found):  # type: ignore[
 
 
 @compiled
-def apply_rules(state, login, rapid, limits, batch, row, user, found):  # type: ignore[no-untyped-def]
+def apply_rules(state, login, rapid, limits, batch, row, user, found):
     """Feed the windowed counts that this event matches."""
     kind = batch.codes[TYPE, row]
     is_auth = kind == AUTH_TYPES[0] or kind == AUTH_TYPES[1] or kind == AUTH_TYPES[2]
