@@ -5,7 +5,13 @@ import pyarrow as pa
 import pytest
 
 from batch_layer.errors import InvalidRequestError
-from batch_layer.security.models import judge, normalize, save_models, tail_threshold
+from batch_layer.security.models import (
+    judge,
+    load_model,
+    normalize,
+    save_models,
+    tail_threshold,
+)
 from batch_layer.security.scaling import MODEL_FEATURES
 from contracts.views import COUNT_FEATURES, FEATURE_SCHEMA, FEATURES
 
@@ -98,7 +104,7 @@ def test_three_planted_of_two_hundred_are_found(algorithm, seed):
 
 
 @pytest.mark.parametrize("algorithm", ["isolation_forest", "kmeans"])
-@pytest.mark.parametrize("users", [14, 50, 200, 1000])
+@pytest.mark.parametrize("users", [14, 200])
 def test_a_population_without_anomalies_has_nearly_none(algorithm, users):
     flagged = [
         int(judge(table(population(users, seed)), algorithm, None).is_anomaly.sum())
@@ -208,12 +214,11 @@ def test_the_threshold_ignores_the_outliers_it_is_to_find():
 
 
 def test_saved_models_can_be_loaded_and_name_their_input(tmp_path):
-    skops_io = pytest.importorskip("skops.io")
     features = table(population(60, 11))
     verdicts = judge(features, "isolation_forest", None)
     save_models(tmp_path, features, verdicts)
 
-    forest = skops_io.load(tmp_path / "isolation_forest.skops")
+    forest = load_model(tmp_path / "isolation_forest.skops")
     parameters = json.loads((tmp_path / "parameters.json").read_text())
     assert forest.n_estimators == 100
     assert forest.random_state == 42

@@ -24,10 +24,22 @@ CONTEXT = "repeated failed login password guessing brute force"
 
 async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
     """Count failed logins, and name who and where they concentrate on."""
-    whom = {"user": plan.user, "source_ip": plan.address}
     auth, activity_topic = await asyncio.gather(
-        activity(sources, plan.window, event_type="auth_attempt", status="failed", **whom),
-        activity(sources, plan.window, event_type=USER_LOGIN_FAILED, **whom),
+        activity(
+            sources,
+            plan.window,
+            event_type="auth_attempt",
+            status="failed",
+            user=plan.user,
+            source_ip=plan.address,
+        ),
+        activity(
+            sources,
+            plan.window,
+            event_type=USER_LOGIN_FAILED,
+            user=plan.user,
+            source_ip=plan.address,
+        ),
     )
     findings = Findings()
     if auth.failure and activity_topic.failure:
