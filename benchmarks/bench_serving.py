@@ -152,21 +152,26 @@ def asked(
     port: int, paths: dict[str, list[str]], seconds: float, serving_pid: int
 ) -> dict[str, float]:
     """Ask every question with 1 and with 8 clients; print the table."""
-    print(f"{'question':<14}{'clients':>8}{'p50 ms':>9}{'p99 ms':>9}{'req/s':>9}{'errors':>8}")
+    print(
+        f"{'question':<14}{'clients':>8}{'p50 ms':>9}{'p99 ms':>9}{'req/s':>9}{'CPU ms':>8}"
+        f"{'errors':>8}"
+    )
     figures: dict[str, float] = {}
     errors = 0
     before = total_events(port)
     began = time.perf_counter()
     for clients in (1, 8):
         for name, asked_paths in paths.items():
+            cpu = cpu_seconds(serving_pid)
             answers = ask(port, asked_paths, clients, seconds)
+            cpu = cpu_seconds(serving_pid) - cpu
             errors += answers.errors
             suffix = "" if clients == 1 else f"_{clients}"
             figures[f"p99_ms_{name}{suffix}"] = round(answers.percentile(99), 2)
             print(
                 f"{name:<14}{clients:>8}{statistics.median(answers.times):>9.2f}"
                 f"{answers.percentile(99):>9.2f}{len(answers.times) / answers.seconds:>9.0f}"
-                f"{answers.errors:>8}"
+                f"{cpu * 1000 / len(answers.times):>8.1f}{answers.errors:>8}"
             )
     rate = (total_events(port) - before) / (time.perf_counter() - began)
     account = json.loads(fetched(port, "/consistency"))
@@ -184,6 +189,12 @@ def asked(
         "double": account["double"],
         "memory_gib": round(memory, 2),
     }
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time a process has used; that of ingestion is in it."""
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
 
 
 def ask(port: int, paths: list[str], clients: int, seconds: float) -> Answers:

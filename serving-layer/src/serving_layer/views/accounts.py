@@ -56,8 +56,9 @@ def _partition(snapshot: Snapshot, stream: int, position: Position | None) -> Pa
         duplicates += covered.removed(RecordKind.DUPLICATE, end)
     batch = snapshot.batch.held.get(stream, Held())
     offsets = _realtime_offsets(snapshot, stream)
-    realtime = Held(len(offsets), len(np.unique(offsets)))
-    skipped = (run.skipped if run else 0) + _skipped(snapshot, stream, position, offsets)
+    distinct_offsets = np.unique(offsets)
+    realtime = Held(len(offsets), len(distinct_offsets))
+    skipped = (run.skipped if run else 0) + _skipped(snapshot, stream, position, distinct_offsets)
     distinct = batch.distinct + realtime.distinct
     unexplained = (end - first) - distinct - dead_letters - duplicates - skipped
     topic, number = topic_partition(stream)
@@ -84,13 +85,14 @@ def _skipped(
 
     Up to the position the speed layer's own count tells; behind it, and where that count is over
     another range than ours, an offset of a committed segment without a record was skipped.
+    ``offsets`` are the distinct realtime offsets, ascending.
     """
     covered = snapshot.realtime.coverage.get(stream)
     if covered is None:
         return 0
     claimed, known_to = _claimed(snapshot, stream, position, covered.first_offset)
     known_to = min(max(known_to, covered.first_offset), covered.next_offset)
-    rows = len(np.unique(offsets[offsets >= known_to]))
+    rows = len(offsets) - int(np.searchsorted(offsets, known_to))
     removed = sum(
         covered.removed(kind, covered.next_offset) - covered.removed(kind, known_to)
         for kind in (RecordKind.DEAD_LETTER, RecordKind.DUPLICATE)
