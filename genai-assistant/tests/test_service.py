@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from fastapi.testclient import TestClient
 
@@ -152,3 +154,23 @@ def test_the_app_stops_cleanly_with_the_analyst_on(serving, tmp_path):
 
     with TestClient(create_app(settings)) as client:
         assert client.get("/health").status_code == 200
+
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_setting_is_documented():
+    names = [
+        field.validation_alias.choices[0] if field.validation_alias else f"ASSISTANT_{name.upper()}"
+        for name, field in Settings.model_fields.items()
+    ]
+
+    assert [name for name in names if f"`{name}`" not in README] == []
+
+
+def test_every_metric_is_documented():
+    described = {
+        family.name for family in Metrics().registry.collect() if family.name.startswith("genai")
+    }
+
+    assert [name for name in described if name not in README] == []
