@@ -64,7 +64,7 @@ status: $(SETUP_STAMP) ## Show each service: state, process, port, memory
 	@$(STACK) status
 
 .PHONY: logs
-logs: $(SETUP_STAMP) ## Show the last log lines (service=speed for one, follow=1 to go on)
+logs: $(SETUP_STAMP) ## Show the last log lines (service=speed-layer for one, follow=1 to go on)
 	@$(STACK) logs $(service) $(if $(follow),--follow)
 
 .PHONY: demo

@@ -46,24 +46,26 @@ def main() -> None:
         broker = stack.enter_context(Broker(folder))
         for topic in ALL_TOPICS:
             broker.create_topic(topic.name, topic.partitions, topic.config)
-        url = stack.enter_context(services(folder, broker.bootstrap_servers))
+        speed_url, url = stack.enter_context(services(folder, broker.bootstrap_servers))
         print(f"{RATE} events/s for {WARM_UP_SECONDS + seconds:.0f} s")
         stop = threading.Event()
         producer = threading.Thread(target=produce, args=(broker.bootstrap_servers, stop))
         producer.start()
         try:
             latencies = observe(url, seconds)
+            stored = stored_within(speed_url, (0.5, 0.99))
         finally:
             stop.set()
             producer.join()
     p50, p90, p99 = np.percentile(latencies, [50, 90, 99])
+    print(f"speed layer alone, broker to store: p50 <= {stored[0]}, p99 <= {stored[1]} s")
     print(f"{len(latencies)} events observed: p50 {p50:.0f}  p90 {p90:.0f}  p99 {p99:.0f} ms")
     print(json.dumps({"p50_ms_1k": round(p50, 1), "p99_ms_1k": round(p99, 1)}))
 
 
 @contextmanager
-def services(folder: Path, servers: str) -> Iterator[str]:
-    """Run speed and serving layer as processes; yields the serving layer's base URL."""
+def services(folder: Path, servers: str) -> Iterator[tuple[str, str]]:
+    """Run speed and serving layer as processes; yields their base URLs."""
     speed_port, serving_port = free_port(), free_port()
     environment = {
         **os.environ,
@@ -84,10 +86,11 @@ def services(folder: Path, servers: str) -> Iterator[str]:
             with (folder / f"{module}.log").open("wb") as log:
                 command = [sys.executable, "-m", module]
                 processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
+        speed_url = f"http://127.0.0.1:{speed_port}"
         url = f"http://127.0.0.1:{serving_port}"
-        wait_for("the speed layer", lambda: is_up(f"http://127.0.0.1:{speed_port}/health"), 180)
+        wait_for("the speed layer", lambda: is_up(f"{speed_url}/health"), 180)
         wait_for("the serving layer", lambda: is_up(f"{url}/api/health/ready"), 180)
-        yield url
+        yield speed_url, url
     finally:
         for process in processes:
             process.terminate()
@@ -141,6 +144,18 @@ def observe(url: str, seconds: float) -> list[float]:
                 latencies += [(arrived - at) / 1e6 for at in produced]
             time.sleep(SLICE_SECONDS)  # a client that polls, not one that takes a core
     return latencies
+
+
+def stored_within(speed_url: str, quantiles: tuple[float, ...]) -> list[str]:
+    """Return, per quantile, the bound of the speed layer's latency bucket that it falls in."""
+    lines = httpx.get(f"{speed_url}/metrics").text.splitlines()
+    prefix = 'streamguard_processing_latency_seconds_bucket{le="'
+    buckets = [line.removeprefix(prefix).split('"} ') for line in lines if line.startswith(prefix)]
+    total = float(buckets[-1][1])
+    return [
+        next(bound for bound, count in buckets if float(count) >= quantile * total)
+        for quantile in quantiles
+    ]
 
 
 def free_port() -> int:

@@ -24,7 +24,7 @@ from contracts.topics import ALL_TOPICS, SECURITY_EVENTS
 from event_generator.clock import EventClock
 from event_generator.security.stream import BATCH_SIZE, SecurityScenario, SecurityStream
 from local_stack.testing import Broker
-from speed_layer.__main__ import compile_detection
+from speed_layer.__main__ import compile_detection, relax_garbage_collection
 from speed_layer.consumer import SpeedLayer
 from speed_layer.kafka import consumer_config
 from speed_layer.metrics import Metrics
@@ -116,6 +116,7 @@ def read_bare(settings: Settings, count: int) -> Run:
 def read_ours(settings: Settings, count: int) -> Run:
     """Run the speed layer until everything is stored."""
     compile_detection(settings)
+    relax_garbage_collection()
     status = Status("bench")
     layer = SpeedLayer(settings, status, Metrics())
     begun: list[float] = []

@@ -82,6 +82,8 @@ METRIC_TYPES = {
     "CounterMetricFamily": "counter",
     "GaugeMetricFamily": "gauge",
     "HistogramMetricFamily": "histogram",
+    "counter": "counter",
+    "gauge": "gauge",
 }
 
 

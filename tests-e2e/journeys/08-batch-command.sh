@@ -2,8 +2,7 @@
 # shellcheck shell=bash
 output=$(mktemp -d)
 started=$SECONDS
-eval "$("$PYTHON" -m local_stack environment 2>/dev/null)"
-BATCH_KAFKA_BOOTSTRAP_SERVERS=$BROKER "$PYTHON" -m batch_layer security-run --max-events 100 --output "$output/run" >"$output/log" 2>&1
+"$PYTHON" -m local_stack exec "$PYTHON" -m batch_layer security-run --max-events 100 --output "$output/run" >"$output/log" 2>&1
 check "the command succeeds" 0 "$?"
 check "within 120 s" yes "$([ $((SECONDS - started)) -lt 120 ] && echo yes || echo "$((SECONDS - started)) s")"
 check "_SUCCESS is there" yes "$([ -f "$output/run/_SUCCESS" ] && echo yes || { tail -3 "$output/log"; ls "$output"; })"

@@ -142,6 +142,15 @@ def run_java_home(_: argparse.Namespace, settings: Settings, console: Console) -
     console.print(str(find_java(settings.tools_dir).home), highlight=False, soft_wrap=True)
 
 
+def run_exec(arguments: argparse.Namespace, settings: Settings, _: Console) -> None:
+    """Become a command that runs with the environment of the services."""
+    env = build_stack(settings).env
+    try:
+        os.execvpe(arguments.words[0], arguments.words, env)  # noqa: S606 - the caller's command
+    except OSError as error:
+        raise StackError(f"{arguments.words[0]}: {error.strerror}") from error
+
+
 def run_demo(_: argparse.Namespace, settings: Settings, console: Console) -> None:
     """Follow 50,000 events from the generator to a cited answer; starts the stack first."""
     started = time.monotonic()
@@ -174,6 +183,7 @@ def parser() -> argparse.ArgumentParser:
     add("topics", run_topics)
     add("demo", run_demo)
     add("java-home", run_java_home)
+    add("exec", run_exec).add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND ...")
     add("broker", run_broker)
     supervise = add("supervise", run_supervise)
     supervise.add_argument("--procfile", type=Path, default=repository_root() / "Procfile")

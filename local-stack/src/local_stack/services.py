@@ -35,7 +35,7 @@ def services_of(settings: Settings) -> list[Service]:
     base = f"http://{settings.host}"
     return [
         Service(
-            "broker",
+            "kafka",
             kafka_answers(settings.bootstrap_servers),
             {
                 "STACK_KAFKA_PORT": settings.kafka_port,
@@ -44,19 +44,19 @@ def services_of(settings: Settings) -> list[Service]:
             settings.kafka_port,
         ),
         Service(
-            "speed",
+            "speed-layer",
             http_answers(f"{base}:{settings.speed_port}/health"),
             {"STACK_SPEED_PORT": settings.speed_port},
             settings.speed_port,
         ),
         Service(
-            "batch",
+            "batch-layer",
             http_answers(f"{base}:{settings.batch_port}/health"),
             {"STACK_BATCH_PORT": settings.batch_port},
             settings.batch_port,
         ),
         Service(
-            "serving",
+            "serving-layer",
             http_answers(f"{base}:{settings.serving_port}/api/health/ready"),
             {
                 "STACK_SERVING_PORT": settings.serving_port,
@@ -65,7 +65,7 @@ def services_of(settings: Settings) -> list[Service]:
             settings.serving_port,
         ),
         Service(
-            "assistant",
+            "genai-assistant",
             http_answers(f"{base}:{settings.assistant_port}/health"),
             {"STACK_ASSISTANT_PORT": settings.assistant_port},
             settings.assistant_port,

@@ -48,14 +48,20 @@ def run(settings: Settings, stopping: threading.Event) -> int:
             status.set_problem("starting", "compiling detection")
             compile_detection(settings)
             status.set_problem("starting", "joining the group")
-            # Micro-batches make many objects and no cycles.
-            gc.freeze()
+            relax_garbage_collection()
             SpeedLayer(settings, status, metrics).run(lambda: not stopping.is_set())
     except OSError as error:
         sys.stderr.write(f"speed-layer: {error}\n")
         return 1
     logger.info("stopped")
     return 0
+
+
+def relax_garbage_collection() -> None:
+    """Look for cycles seldom: micro-batches make many objects and hardly any cycles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def compile_detection(settings: Settings) -> None:

@@ -1,7 +1,7 @@
 """Cold and warm security runs over 1,000 events of a large topic, beside a bare Spark process.
 
-    python batch-layer/benchmarks/bench_batch.py            # topic of 1,000,000 events, 3 rounds
-    QUICK=1 python batch-layer/benchmarks/bench_batch.py    # topic of 100,000 events, 1 round
+    python benchmarks/bench_batch.py            # topic of 1,000,000 events, 3 rounds
+    QUICK=1 python benchmarks/bench_batch.py    # topic of 100,000 events, 1 round
 
 * ours: ``python -m batch_layer security-run --max-events 1000``, a process from start to exit. The
   first one writes the class archive that later ones start from; it is not counted.
@@ -29,7 +29,7 @@ from batch_layer.settings import Settings
 from batch_layer.spark import jar_paths, spark_session
 from local_stack.testing import Broker
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[1]
 QUICK = os.environ.get("QUICK") == "1"
 EVENTS = 100_000 if QUICK else 1_000_000
 ROUNDS = 1 if QUICK else 3
