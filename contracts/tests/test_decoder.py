@@ -199,18 +199,29 @@ def test_user_activity_gets_its_coordinates_as_id(event_type, status):
     assert row["timestamp"] == 1_749_988_800_000
 
 
-@pytest.mark.parametrize(
-    ("changes", "mention"),
-    [
-        pytest.param({"userId": None}, "userId", id="null-user"),
-        pytest.param({"timestamp": "2025-06-15 12:00"}, "timestamp", id="timestamp-form"),
-        pytest.param({"timestamp": "1999-01-01T00:00:00"}, "timestamp", id="far-past"),
-        pytest.param({"metadata": {"k": 1}}, "metadata", id="metadata-number"),
-    ],
-)
-def test_bad_user_activity_is_refused_with_its_field(changes, mention):
-    (reject,) = decode_user_events(0, [0], [activity(**changes)]).rejects
+BAD_ACTIVITY = [
+    pytest.param(None, "empty", "no value", id="tombstone"),
+    pytest.param(b"\x00\xff\xfe", "undecodable", "", id="bytes"),
+    pytest.param(b" " * 5_000_000, "too_large", "5000000 bytes", id="5-MB"),
+    pytest.param(b'{"userId": "u1"}', "invalid", "eventType", id="no-type"),
+    pytest.param(activity(userId=None), "invalid", "userId", id="null-user"),
+    pytest.param(activity(eventType=7), "invalid", "eventType", id="type-number"),
+    pytest.param(activity(timestamp=NOW), "invalid", "timestamp", id="timestamp-number"),
+    pytest.param(activity(timestamp="2025-06-15 12:00"), "invalid", "timestamp", id="time-form"),
+    pytest.param(activity(timestamp="1999-01-01T00:00:00"), "invalid", "timestamp", id="past"),
+    pytest.param(activity(timestamp="9999-12-31T23:59:59"), "invalid", "timestamp", id="future"),
+    pytest.param(activity(metadata={"k": 1}), "invalid", "metadata", id="metadata-number"),
+]
 
+
+@pytest.mark.parametrize(("value", "reason", "mention"), BAD_ACTIVITY)
+def test_bad_user_activity_is_refused_with_its_field_and_alone(value, reason, mention):
+    good = activity(unheard={"of": 1})
+    decoded = decode_user_events(0, [4, 5, 6], [good, value, good])
+
+    assert decoded.events.column("offset").to_pylist() == [4, 6]
+    (reject,) = decoded.rejects
+    assert (reject.index, reject.reason) == (1, reason)
     assert mention in reject.error
 
 

@@ -5,6 +5,7 @@
   - InvalidRecordError        a field is missing, of the wrong type or out of range
   - RecordTooLargeError       its value is larger than ``topics.MAX_RECORD_BYTES``
   - EmptyRecordError          it has no value
+* DamagedPointerError         ``security/CURRENT`` in the lake names no run
 """
 
 
@@ -34,3 +35,7 @@ class EmptyRecordError(RecordError):
     """The record is a tombstone or has an empty value."""
 
     reason = "empty"
+
+
+class DamagedPointerError(ValueError):
+    """The file that names the published run holds something else."""

@@ -19,7 +19,10 @@
 """
 
 import os
+import re
 from pathlib import Path
+
+from contracts.errors import DamagedPointerError
 
 SECURITY = Path("security")
 CURRENT = SECURITY / "CURRENT"
@@ -29,6 +32,8 @@ STREAM_TRANSACTIONS = Path("stream/transactions")
 STREAM_AGGREGATIONS = Path("stream/stream_aggregations")
 BATCHES = Path("batches")
 SEED_TRANSACTIONS = Path("seed/transactions")
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 def run_directory(run_id: str) -> Path:
@@ -47,11 +52,19 @@ def state_name(topic: str, partition: int) -> str:
 
 
 def read_current(lake: Path) -> str | None:
-    """Return the id of the published run, or None when nothing was published yet."""
+    """Return the id of the published run, or None when nothing was published yet.
+
+    Raises:
+        DamagedPointerError: If ``CURRENT`` holds something that is no run id.
+    """
     try:
-        return (lake / CURRENT).read_text().strip() or None
+        data = (lake / CURRENT).read_bytes()
     except FileNotFoundError:
         return None
+    text = data.decode("ascii", errors="replace").strip()
+    if text and not _RUN_ID.fullmatch(text):
+        raise DamagedPointerError(f"{CURRENT} holds no run id: {data[:40]!r}")
+    return text or None
 
 
 def write_current(lake: Path, run_id: str) -> None:

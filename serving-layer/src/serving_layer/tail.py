@@ -171,8 +171,7 @@ class Tail:
             wake.clear()
             held = self._views.current().realtime.coverage[stream].next_offset
             owner = partition.owner
-            if owner is None or partition.reported.next_offset < held:
-                # Nobody owns it, or its owner rebuilds its store and has nothing new for us.
+            if owner is None:
                 await wake.wait()
                 continue
             try:
@@ -202,7 +201,8 @@ class Tail:
     async def _poll(self, owner: SpeedClient, stream: int, held: int) -> None:
         segment = await owner.segment(stream, held, self._wait_ms)
         partition = self.partitions[stream]
-        partition.in_sync_at = time.monotonic()
+        if segment is not None or partition.reported.next_offset >= held:
+            partition.in_sync_at = time.monotonic()  # not while the owner rebuilds its store
         partition.failure = None
         coverage = self._views.current().realtime.coverage[stream]
         # A run published meanwhile may have moved the seam: appending skips what it took over, and

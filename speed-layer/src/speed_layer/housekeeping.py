@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from contracts import lake
+from contracts.errors import DamagedPointerError
 from speed_layer.assignment import Slot
 from speed_layer.errors import BatchStateError, SpeedLayerError
 from speed_layer.kafka import Key
@@ -37,6 +38,7 @@ class Housekeeping:
         self._committed: dict[Key, int] = {}
         self._run_id: str | None = None
         self._run: PublishedRun | None = None
+        self._run_problem = ""
 
     def broker_failed(self, reason: str) -> None:
         """Note that the client reported an error of the connection."""
@@ -99,13 +101,18 @@ class Housekeeping:
             logger.info("%s[%d] pruned to %d", *partition.key, partition.store.segments_from)
 
     def _published_run(self) -> PublishedRun | None:
+        """Return the published run, or the last one that could be read."""
+        problem = ""
         try:
             run_id = lake.read_current(self._settings.lake_dir)
             if run_id != self._run_id:
                 self._run = PublishedRun.read(self._settings.lake_dir)
                 self._run_id = run_id
-        except (BatchStateError, OSError) as error:
-            logger.warning("not pruning: %s", error)
+        except (BatchStateError, DamagedPointerError, OSError) as error:
+            problem = str(error)
+            if problem != self._run_problem:
+                logger.warning("not following the published run: %s", problem)
+        self._run_problem = problem
         return self._run
 
     def commit_offsets(self, slots: Mapping[Key, Slot], *, wait: bool) -> None:

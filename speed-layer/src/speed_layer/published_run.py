@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from contracts import lake
 from contracts.alerts import Alert
+from contracts.errors import DamagedPointerError
 from contracts.views import Manifest, PartitionSeam
 from speed_layer.errors import BatchStateError
 from speed_layer.store import Position
@@ -37,7 +38,7 @@ class PublishedRun:
                 return None
             text = (lake_dir / lake.manifest_path(run_id)).read_bytes()
             return cls(lake_dir, Manifest.model_validate_json(text))
-        except (OSError, ValidationError, UnicodeDecodeError) as error:
+        except (OSError, ValidationError, DamagedPointerError) as error:
             raise BatchStateError(f"the published run cannot be read: {error}") from error
 
     def seam(self, topic: str, partition: int) -> PartitionSeam | None:

@@ -59,13 +59,9 @@ def recover(store: Store, key: Key, lake_dir: Path, scorer: Scorer, log_start: i
         store.add_to_outbox(pending)
     run = _usable_run(lake_dir, scorer)
     seam = run.seam(*key) if run is not None else None
-    if store.position is None or (seam and store.position.next_offset < seam.next_offset):
-        return _from_run_or_log(store, key, run, scorer, log_start)
-    try:
-        return Recovered(replayed(store, key, scorer), "store")
-    except (StoreDamagedError, StateError) as error:
-        store.set_aside(str(error))
-        return _from_run_or_log(store, key, run, scorer, log_start)
+    is_below = seam is not None and (store.position or Position(0, 0)).next_offset < seam.next_offset
+    recovered = None if is_below else _from_store(store, key, scorer)
+    return recovered or _from_run_or_log(store, key, run, scorer, log_start)
 
 
 def _usable_run(lake_dir: Path, scorer: Scorer) -> PublishedRun | None:
@@ -88,6 +84,17 @@ def _usable_run(lake_dir: Path, scorer: Scorer) -> PublishedRun | None:
     return run
 
 
+def _from_store(store: Store, key: Key, scorer: Scorer) -> Recovered | None:
+    """Replay the store; one that cannot be replayed is set aside."""
+    if store.position is None:
+        return None
+    try:
+        return Recovered(replayed(store, key, scorer), "store")
+    except (StoreDamagedError, StateError) as error:
+        store.set_aside(str(error))
+        return None
+
+
 def _from_run_or_log(
     store: Store, key: Key, run: PublishedRun | None, scorer: Scorer, log_start: int
 ) -> Recovered:
@@ -96,8 +103,8 @@ def _from_run_or_log(
             return _from_run(store, key, run, scorer)
         except (BatchStateError, StateError):
             logger.exception("not starting %s[%d] from run %s", *key, run.manifest.run_id)
-    if store.position is not None:
-        return Recovered(replayed(store, key, scorer), "store")
+    if recovered := _from_store(store, key, scorer):
+        return recovered
     store.begin(Position(log_start, log_start), version_of(scorer), state=None)
     return Recovered(Engine(scorer=scorer), "log")
 
