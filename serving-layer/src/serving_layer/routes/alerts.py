@@ -28,7 +28,8 @@ _SEND_TIMEOUT_SECONDS = 30
 class AlertRecord(Alert):
     """An alert, where it was raised, and the layer that holds it."""
 
-    model_config = ConfigDict(alias_generator=None)
+    # Names as they are: without a generator the inherited camelCase aliases would stay.
+    model_config = ConfigDict(alias_generator=str)
 
     topic: str
     partition: int
