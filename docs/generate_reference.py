@@ -9,10 +9,22 @@ import inspect
 import pkgutil
 import sys
 from collections.abc import Iterable
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from fastapi import FastAPI
 from pydantic_settings import BaseSettings
+
+from batch_layer import app as batch_app
+from batch_layer.settings import Settings as BatchSettings
+from genai_assistant import app as assistant_app
+from genai_assistant.settings import Settings as AssistantSettings
+from serving_layer import app as serving_app
+from serving_layer.settings import Settings as ServingSettings
+from speed_layer import api as speed_api
+from speed_layer.metrics import Metrics as SpeedMetrics
+from speed_layer.status import Status as SpeedStatus
 
 REFERENCE = Path(__file__).parent / "reference"
 PACKAGES = (
@@ -126,7 +138,345 @@ def _metric_rows(source: str) -> Iterable[str]:
         yield f"| `{words[0]}{suffix}` | {kind} | {', '.join(labels)} | {words[1]} |"
 
 
-PAGES = {"settings.md": settings_page, "metrics.md": metrics_page}
+def applications() -> dict[str, FastAPI]:
+    """Build each service's application; nothing is started."""
+    return {
+        "speed_layer": speed_api.create_app(SpeedStatus("reference"), SpeedMetrics()),
+        "batch_layer": batch_app.create_app(BatchSettings(_env_file=None)),
+        "serving_layer": serving_app.create_app(ServingSettings(_env_file=None)),
+        "genai_assistant": assistant_app.create_app(AssistantSettings(_env_file=None)),
+    }
+
+
+INTRODUCTIONS = {
+    "speed_layer": (
+        "Port 9101. Answers for the partitions that this process owns. How the serving layer uses "
+        "`/positions`, `/segments` and `/alerts`: [data formats](data-formats.md)."
+    ),
+    "batch_layer": (
+        "Port 8080. Keys are camelCase. Every call but `/metrics` and `/stop` is refused with 503 "
+        "`SERVICE_UNAVAILABLE` until the Spark session is up, and may fail with 500 "
+        "`INTERNAL_ERROR`. A bad body or parameter is 400 `INVALID_REQUEST`."
+    ),
+    "serving_layer": (
+        "Port 8081, and 8082 for the dashboard at `/`, which both ports serve. A parameter that a "
+        "call does not have is refused with 422. Lists are newest first; `cursor` pages them."
+    ),
+    "genai_assistant": "Port 8002. Answers 200 also when a source or the model fails: `mode` says so.",
+}
+
+BATCH_ID, RUN_ID, TABLE = "404 `BATCH_NOT_FOUND`", "404 `RUN_NOT_FOUND`", "404 `TABLE_NOT_FOUND`"
+INVALID = "400 `INVALID_REQUEST`"
+NOT_READY = "409 `BATCH_NOT_READY`"
+PROMETHEUS = "Prometheus text"
+AGGREGATED = "`{batchId, analysisType, data[]}`; of `full_report`, `data` is a list per analysis"
+
+NOTES: dict[str, dict[str, tuple[str, str]]] = {
+    "speed_layer": {
+        "GET /positions": (
+            "`{instance, partitions[{topic, partition, first_offset, segments_from, next_offset, "
+            "high_watermark, rows, dead_letters, duplicates, skipped, lost}]}`",
+            "",
+        ),
+        "GET /segments": (
+            "Arrow stream, headers `X-First-Offset`, `X-Next-Offset`, `X-Alerts`; 204 when nothing "
+            "came within `wait_ms`",
+            "404 not the owner, 410 `{segments_from}` pruned, 422",
+        ),
+        "GET /alerts": (
+            "`{alerts[{topic, partition, offset, ...alert}]}`",
+            "404 not the owner, 422",
+        ),
+        "GET /features/{user}": (
+            "`{user, first_seen, last_seen, ...}` and the 28 features",
+            "404 unknown user",
+        ),
+        "GET /health": ("`{status: healthy}`", "503 `{status, reason, since}`"),
+        "GET /metrics": (PROMETHEUS, ""),
+    },
+    "batch_layer": {
+        "GET /health": ("`{status, spark, uptime}`, seconds", ""),
+        "GET /metrics": (PROMETHEUS, ""),
+        "POST /stop": ("`{status: shutting_down}`", ""),
+        "POST /security/run": ("", f"{INVALID}, 409 `RUN_ALREADY_RUNNING`"),
+        "GET /security/runs": ("", INVALID),
+        "GET /security/runs/{run_id}": ("", RUN_ID),
+        "POST /stream/start": (
+            "`{status: started, queryIds[]}`",
+            f"{INVALID}, 409 `STREAM_ALREADY_RUNNING`",
+        ),
+        "POST /stream/stop": ("`{status: stopped, queriesStopped}`", ""),
+        "GET /stream/status": (
+            "`{active, topic, queries[{id, name, isActive, lastProgress, recentProgress, restarts, "
+            "exception, lastError}]}`",
+            "",
+        ),
+        "POST /batch/run": ("`{batchId, status: PENDING}`", INVALID),
+        "GET /batch/status/{batch_id}": ("", BATCH_ID),
+        "GET /batch/data/{batch_id}": (
+            "`{batchId, status, rowCount, page{limit, offset, returned, hasMore}, data[]}`, headers "
+            "`X-Total-Count`, `X-Page-Size`, `X-Page-Offset`",
+            f"{INVALID}, {BATCH_ID}, {NOT_READY}",
+        ),
+        "GET /batch/data/{batch_id}/aggregated": (
+            AGGREGATED,
+            f"{INVALID}, {BATCH_ID}, {NOT_READY}",
+        ),
+        "GET /batch/list": ("", INVALID),
+        "POST /batch/{batch_id}/cancel": ("", BATCH_ID),
+        "DELETE /batch/{batch_id}": ("", BATCH_ID),
+        "GET /tables": ("`{tables[]}`", ""),
+        "GET /tables/{name}/history": ("`{table, history[]}`", f"{INVALID}, {TABLE}"),
+        "POST /tables/{name}/optimize": ("`{table, result[]}`", TABLE),
+        "POST /tables/{name}/zorder": ("`{table, result[]}`", f"{INVALID}, {TABLE}"),
+        "POST /tables/{name}/vacuum": ("`{table, result[]}`", f"{INVALID}, {TABLE}"),
+    },
+    "serving_layer": {
+        "GET /api/alerts/stream": ("server-sent events of type `alert`", ""),
+        "GET /api/health/ready": ("`{status}`; 503 `{status, reason}` or a problem", ""),
+        "GET /api/health/status": (
+            "`{status, ready, complete, incomplete_reason, run_id, run_failure{file, reason}, "
+            "freshness_seconds, speed[{topic, partition, instance, failure}]}`",
+            "",
+        ),
+        "GET /api/metrics": (
+            "`{events{total, batch, realtime}, anomalies, alerts, analyses, high_threat_events, "
+            "average_threat_score, complete, freshness_seconds, lag_records, swaps, run{run_id, "
+            "age_seconds, users, anomalous_users}, partitions[{topic, partition, seam, "
+            "next_offset}]}`",
+            "",
+        ),
+        "GET /api/runs": (
+            "`{current, runs[]}`: manifests without their lists of files, with `files` and `events`",
+            "",
+        ),
+        "GET /api/spark-metrics": ("`{health, total, runs[]}`", ""),
+        "GET /api/training-data/report": (
+            "`{total_users, anomalous_users, anomaly_rate, top_anomalies[], notes[]}`",
+            "",
+        ),
+        "GET /metrics": (PROMETHEUS, ""),
+    },
+    "genai_assistant": {"GET /metrics": (PROMETHEUS, "")},
+}
+"""Answers and errors that a service's OpenAPI document does not hold."""
+
+
+def api_page() -> str:
+    """Return every call of every service: parameters, answer, errors, and the bodies."""
+    lines = [
+        "# REST API",
+        "",
+        "Every call of the four services. Each serves the same as OpenAPI: `/docs` for people, `/openapi.json` for",
+        "programs. What errors look like and what to do about them: [errors](errors.md).",
+        "Written by `python docs/generate_reference.py`.",
+    ]
+    for package, app in applications().items():
+        lines += [
+            "",
+            f"## {package}",
+            "",
+            INTRODUCTIONS[package],
+            *_calls(package, _with_enums(app.openapi())),
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _with_enums(document: dict[str, Any]) -> dict[str, Any]:
+    """Put the values of an enumeration where the document refers to it."""
+    schemas = document.get("components", {}).get("schemas", {})
+
+    def replaced(part: object) -> object:
+        if isinstance(part, list):
+            return [replaced(item) for item in part]
+        if not isinstance(part, dict):
+            return part
+        target = schemas.get(str(part.get("$ref", "")).rpartition("/")[2], {})
+        if "enum" in target:
+            return target | {key: value for key, value in part.items() if key != "$ref"}
+        return {key: replaced(value) for key, value in part.items()}
+
+    return replaced(document)  # type: ignore[return-value]  # a document stays one
+
+
+def _calls(package: str, document: dict[str, Any]) -> Iterable[str]:
+    operations = {
+        f"{method.upper()} {path}": operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+    if stale := NOTES[package].keys() - operations.keys():
+        raise ValueError(f"{package} has no {', '.join(sorted(stale))}: see NOTES")
+    yield from ("", "| call | what it does | takes | answers | errors |", "|---|---|---|---|---|")
+    for call, operation in operations.items():
+        answer, errors = NOTES[package].get(call, ("", ""))
+        cells = [
+            f"`{call}`",
+            " ".join(operation["description"].split("\n\n")[0].split()),
+            ", ".join(_takes(operation)),
+            answer or _answer(call, operation),
+            errors or _errors(package, operation),
+        ]
+        yield _row(cells)
+    yield from _parameters(operations)
+    yield from _bodies(document, operations)
+
+
+def _takes(operation: dict[str, Any]) -> Iterable[str]:
+    for parameter in operation.get("parameters", []):
+        if parameter["in"] != "path":
+            yield f"`{parameter['name']}`"
+    if "requestBody" in operation:
+        yield "body " + _type(operation["requestBody"]["content"]["application/json"]["schema"])
+
+
+def _answer(call: str, operation: dict[str, Any]) -> str:
+    status, response = next(
+        (code, found) for code, found in operation["responses"].items() if int(code) < 400
+    )
+    content = response.get("content", {}).get("application/json", {})
+    schema, example = content.get("schema", {}), content.get("example")
+    shape = _type(schema)
+    if shape in ("any", "object"):
+        if not isinstance(example, dict):
+            raise ValueError(f"nothing says what {call} answers: see NOTES")
+        shape = f"`{{{', '.join(example)}}}`"
+    return shape if int(status) == HTTPStatus.OK else f"{status} {shape}"
+
+
+def _errors(package: str, operation: dict[str, Any]) -> str:
+    # The batch layer answers 400 where its OpenAPI document has the framework's 422.
+    codes = sorted(code for code in operation["responses"] if int(code) >= 400)
+    return ", ".join(code for code in codes if package != "batch_layer" or code != "422")
+
+
+Definition = tuple[str, str, str]
+"""Type, default and meaning of a parameter."""
+
+
+def _parameters(operations: dict[str, Any]) -> Iterable[str]:
+    """One row per definition of a parameter; a name with several says which calls have which."""
+    found: dict[tuple[str, str], dict[Definition, list[str]]] = {}
+    for call, operation in operations.items():
+        for parameter in operation.get("parameters", []):
+            schema = parameter["schema"]
+            default = "required" if parameter["required"] else _default(schema)
+            meaning = parameter.get("description") or _example(schema)
+            kinds = found.setdefault((parameter["name"], parameter["in"]), {})
+            definition: Definition = (_type(schema, nullable=False), default, meaning)
+            kinds.setdefault(definition, []).append(call)
+    if not found:
+        return
+    yield from (
+        "",
+        "| parameter | in | type | default | meaning | of |",
+        "|---|---|---|---|---|---|",
+    )
+    for (name, place), kinds in sorted(found.items()):
+        *few, most = sorted(kinds, key=lambda kind: len(kinds[kind]))
+        for definition in few:
+            where = ", ".join(f"`{call}`" for call in kinds[definition])
+            yield _row([f"`{name}`", place, *definition, where])
+        yield _row([f"`{name}`", place, *most, "all other calls" if few else ""])
+
+
+def _bodies(document: dict[str, Any], operations: dict[str, Any]) -> Iterable[str]:
+    schemas = document.get("components", {}).get("schemas", {})
+    used = _used(operations, schemas)
+    written: set[str] = set()
+    for name in sorted(used):
+        schema = schemas[name]
+        title = schema["title"].split("[")[0]
+        if title in written or "properties" not in schema:
+            continue
+        written.add(title)
+        text = " ".join(schema.get("description", "").split("\n\n")[0].split())
+        yield from ("", f"**{title}**: {text}" if text else f"**{title}**", "")
+        yield from ("| field | type | default | meaning |", "|---|---|---|---|")
+        for field, inner in schema["properties"].items():
+            is_rows = title == "Page" and field == "data"
+            kind = "list of rows" if is_rows else _type(inner)
+            default = "required" if field in schema.get("required", []) else _default(inner)
+            yield _row([f"`{field}`", kind, default, inner.get("description", "")])
+
+
+def _used(part: object, schemas: dict[str, Any]) -> set[str]:
+    """Return the names of the schemas that ``part`` refers to, but those of framework errors."""
+    used: set[str] = set()
+    waiting: list[object] = [part]
+    while waiting:
+        now = waiting.pop()
+        if isinstance(now, list):
+            waiting += now
+        elif isinstance(now, dict):
+            waiting += [value for key, value in now.items() if key not in ("422", "example")]
+            name = str(now.get("$ref", "")).rpartition("/")[2]
+            if name in schemas and name not in used:
+                used.add(name)
+                waiting.append(schemas[name])
+    return used
+
+
+def _type(schema: dict[str, Any], *, nullable: bool = True) -> str:
+    """Say in a few words what a JSON schema allows."""
+    if "$ref" in schema:
+        name = str(schema["$ref"]).rpartition("/")[2]
+        inner = name.removeprefix("Page_").removesuffix("_")
+        return f"Page of `{inner}`" if name.startswith("Page_") else f"`{name}`"
+    if "anyOf" in schema:
+        kinds = [_type(kind) for kind in schema["anyOf"]]
+        return " or ".join(kind for kind in kinds if nullable or kind != "null")
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    kind = str(schema.get("format") or schema.get("type", "any"))
+    if "prefixItems" in schema:
+        return f"[{', '.join(_type(item) for item in schema['prefixItems'])}]"
+    if kind == "array":
+        return f"list of {_type(schema.get('items', {}))}"
+    if kind == "object" and isinstance(schema.get("additionalProperties"), dict):
+        return f"map to {_type(schema['additionalProperties'])}"
+    return kind + _bounds(schema)
+
+
+def _bounds(schema: dict[str, Any]) -> str:
+    low = schema.get("minimum", schema.get("minLength", schema.get("ge")))
+    high = schema.get("maximum", schema.get("maxLength", schema.get("le")))
+    above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
+    unit = " characters" if schema.get("type") == "string" else ""
+    words = [
+        f"from {_number(low)}" if low is not None else "",
+        f"above {_number(above)}" if above is not None else "",
+        f"{'up to' if low is None else 'to'} {_number(high)}" if high is not None else "",
+        f"below {_number(below)}" if below is not None else "",
+    ]
+    found = " ".join(word for word in words if word)
+    return f" {found}{unit}" if found else ""
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else str(value)
+
+
+def _default(schema: dict[str, Any]) -> str:
+    default = schema.get("default")
+    if default is None:
+        return ""
+    return f"`{str(default).lower() if isinstance(default, bool) else default}`"
+
+
+def _example(schema: dict[str, Any]) -> str:
+    examples = schema.get("examples")
+    return f"such as `{examples[0]}`" if examples else ""
+
+
+def _row(cells: Iterable[str]) -> str:
+    escaped = (cell.replace("|", "\\|").replace("\n", " ") for cell in cells)
+    return f"| {' | '.join(escaped)} |"
+
+
+PAGES = {"settings.md": settings_page, "metrics.md": metrics_page, "api.md": api_page}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():
