@@ -18,6 +18,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="ASSISTANT_",
         env_file=".env",
+        # `.env.example` and Compose name the model's variables with nothing behind them.
+        env_ignore_empty=True,
         frozen=True,
         extra="ignore",
         populate_by_name=True,
