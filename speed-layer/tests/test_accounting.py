@@ -66,8 +66,12 @@ def test_dead_letters_say_where_they_came_from(reference, read_topic):
     ]
     largest = max(letters.values(), key=lambda letter: len(letter[1] or b""))
     assert len(largest[1]) > 5_000_000
+    assert largest[0]["error"].startswith(f"{len(largest[1])} bytes")
     assert largest[0]["source-topic"] == TOPIC
     assert largest[0]["source-partition"] == "0"
+    named = [headers["error"].split(":")[0] for headers, _ in letters.values()]
+    assert [named.count(field) for field in ("timestamp", "event_id")] == [3, 1]
+    assert b"\xff\xfe no json" in {value for _, value in letters.values()}
 
 
 def test_alerts_and_notifications_are_published(reference, read_topic):

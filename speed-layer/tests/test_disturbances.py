@@ -105,14 +105,38 @@ def test_damaged_store_is_set_aside_and_rebuilt(
     same_as_reference()
 
 
-def test_broker_goes_away_in_mid_run(new_worker, broker, hard_topic, same_as_reference):
+def test_broker_goes_away_until_the_session_is_lost(
+    new_worker, broker, hard_topic, same_as_reference
+):
     process = new_worker().start()
     wait_for("progress", lambda: stored(process) > 0, every=0.02)
     broker.kill()
     wait_for("the pause", lambda: process.json("/health").get("status") == "paused")
+    wait_for("the loss of the session", lambda: "revoked" in process.log())
+    health = process.json("/health")
     broker.start()
     process.wait_until(hard_topic.ends)
     wait_for("health", lambda: process.request("/health")[0] == 200)
     assert process.stop() == 0
 
+    assert health["status"] == "paused"
+    assert health["reason"].startswith(f"broker at {broker.bootstrap_servers}: ")
+    same_as_reference()
+
+
+def test_broker_that_is_down_at_start_is_waited_for(
+    new_worker, broker, hard_topic, same_as_reference
+):
+    broker.kill()
+    process = new_worker().start()
+    health = wait_for(
+        "the reason", lambda: "broker" in (a := process.json("/health")).get("reason", "") and a
+    )
+    broker.start()
+    process.wait_until(hard_topic.ends)
+    wait_for("health", lambda: process.request("/health")[0] == 200)
+    assert process.stop() == 0
+
+    assert health["status"] == "starting"
+    assert health["reason"].startswith(f"broker at {broker.bootstrap_servers}: ")
     same_as_reference()

@@ -26,9 +26,12 @@ def produce_activity(broker, count):
     assert producer.flush(30) == 0
 
 
-def test_offsets_deleted_by_retention_are_reported_as_lost(new_worker, broker):
-    produce_activity(broker, 100)
+def test_an_empty_topic_is_waited_for_and_deleted_offsets_are_reported_as_lost(new_worker, broker):
     process = new_worker(SPEED_TOPICS=ACTIVITY).start()
+    wait_for("health over an empty topic", lambda: process.request("/health")[0] == 200)
+    assert process.next_offsets() == {(ACTIVITY, 0): 0}
+
+    produce_activity(broker, 100)
     process.wait_until({(ACTIVITY, 0): 100})
     begin = time.monotonic()
     assert process.stop() == 0
@@ -69,7 +72,9 @@ def test_a_taken_port_is_a_clear_error(new_worker):
     assert "is the port taken?" in process.log()
 
 
-def test_a_published_run_prunes_below_its_seam_only(new_worker, hard_topic, tmp_path):
+def test_a_published_run_prunes_below_its_seam_only_and_a_damaged_pointer_stops_nothing(
+    new_worker, hard_topic, tmp_path
+):
     process = new_worker().start()
     process.wait_until(hard_topic.ends)
     before = process.json("/positions")["partitions"][0]
@@ -81,6 +86,11 @@ def test_a_published_run_prunes_below_its_seam_only(new_worker, hard_topic, tmp_
             (found := process.json("/positions")["partitions"][0])["segments_from"] > 0 and found
         ),
     )
+    (tmp_path / "lake" / lake.CURRENT).write_bytes(b"\0" * 20)
+    wait_for("the warning", lambda: "security/CURRENT holds no run id" in process.log())
+    assert process.request("/health")[0] == 200
+    lake.write_current(tmp_path / "lake", "r1")
+
     path = f"/segments?topic={TOPIC}&partition=0&from_offset="
     gone, kept = process.request(f"{path}0"), process.request(f"{path}{seam}")
     assert process.stop() == 0

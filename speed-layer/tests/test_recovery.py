@@ -187,8 +187,35 @@ def test_pruning_takes_the_snapshot_it_needs_and_recovery_still_works(settings, 
     again.close()
 
 
-def test_a_run_that_cannot_be_read_is_no_reason_to_stop(settings, feed):
-    lake.write_current(settings.lake_dir, "gone")
-    partition = Partition(KEY, settings, 0)
-    assert partition.recovered_from == "log"
+STATE = f"runs/r1/state/{lake.state_name(*KEY)}"
+RUN_DAMAGE = {
+    "pointer-to-no-run": ("CURRENT", b"gone", "runs/gone/manifest.json"),
+    "pointer-of-zeros": ("CURRENT", b"\0" * 20, "security/CURRENT"),
+    "manifest-missing": ("runs/r1/manifest.json", None, "runs/r1/manifest.json"),
+    "manifest-cut": ("runs/r1/manifest.json", b'{"run_id": "r1"', "runs/r1/manifest.json"),
+    "state-missing": (STATE, None, STATE),
+    "state-cut": (STATE, b"half", f"{TOPIC}[0] from run r1"),
+}
+
+
+@pytest.mark.parametrize("damage", RUN_DAMAGE)
+def test_a_damaged_run_is_no_reason_to_stop(settings, events, feed, damage, caplog):
+    publish(settings, events, 2000)
+    name, data, named = RUN_DAMAGE[damage]
+    file = settings.lake_dir / lake.SECURITY / name
+    file.unlink() if data is None else file.write_bytes(data)
+
+    partition = Partition(KEY, settings, 7)
+    assert (partition.recovered_from, partition.position.next_offset) == ("log", 7)
+    assert named in caplog.text
+    feed(partition, 7, 1000)
+    partition.snapshot()
     partition.close()
+
+    again = Partition(KEY, settings, 7)
+    assert (again.recovered_from, again.position.next_offset) == ("store", 1000)
+    again.store._connection.execute("UPDATE snapshot SET state = CAST('x' AS BLOB)")
+    again.close()
+    third = Partition(KEY, settings, 9)
+    assert (third.recovered_from, third.position.next_offset) == ("log", 9)
+    third.close()

@@ -28,6 +28,7 @@ from contracts.topics import SECURITY_EVENTS, USER_EVENTS
 Reason = Literal["undecodable", "invalid", "too_large", "empty"]
 
 _Record = TypeVar("_Record")
+_COLUMN_TYPES = [(field.name, field.type) for field in EVENT_SCHEMA]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,5 +117,5 @@ def _parse(
 
 def _batch(columns: Columns) -> pa.RecordBatch:
     missing = [None] * len(columns["offset"])
-    arrays = [pa.array(columns.get(field.name, missing), field.type) for field in EVENT_SCHEMA]
+    arrays = [pa.array(columns.get(name, missing), type_) for name, type_ in _COLUMN_TYPES]
     return pa.RecordBatch.from_arrays(arrays, schema=EVENT_SCHEMA)

@@ -15,16 +15,14 @@ from detection.findings import Reader, empty_findings
 from detection.interning import Interner
 from detection.rules import RULES
 from detection.state import (
-    CELL,
     empty_state,
     empty_window,
-    needed_cells,
     window_with_room,
     with_room_for_entries,
     with_room_for_users,
 )
 
-VERSION = "1"
+VERSION = "2"
 """Changes whenever the same events would give other results or another state."""
 
 Scorer = Literal["calibrated", "reference"]
@@ -33,6 +31,8 @@ _SCORERS: dict[str, int] = {"reference": kernel.REFERENCE, "calibrated": kernel.
 _CHUNK = 4096
 """Rows per call of the compiled code: bounds the memory of its outputs. Results do not depend
 on it."""
+
+_SPARE_ENTRIES = 1024
 
 _LIMITS = np.array([[rule.span_ms, rule.threshold, rule.again_ms] for rule in RULES])
 
@@ -133,11 +133,11 @@ class Engine:
         duplicate = np.zeros(rows, np.bool_)
         kernel.mark_duplicates(id_ends, id_bytes, state.tally, state.ring, state.ids, duplicate)
         state.tally[at.EVENTS] += rows
-        places = np.arange(first, first + rows)
+        places: slice | NDArray[np.int64] = slice(first, first + rows)
         if duplicate.any():
             state.tally[at.DUPLICATES] += int(duplicate.sum())
             result.duplicate[first : first + rows] = duplicate
-            places = places[~duplicate]
+            places = first + np.flatnonzero(~duplicate)
             events = events.filter(pa.array(~duplicate))
             id_ends, id_bytes = _text(events.column("event_id"))
         batch = kernel.Batch(
@@ -150,31 +150,34 @@ class Engine:
         )
         self._run(batch, places, result)
 
-    def _run(self, batch: kernel.Batch, places: NDArray[np.int64], result: Result) -> None:
+    def _run(self, batch: kernel.Batch, places: slice | NDArray[np.int64], result: Result) -> None:
         width = int(np.diff(batch.id_ends).max(initial=0))
-        self._make_room(len(batch.times), width)
+        self._make_room_for_users(width)
         found = empty_findings(len(batch.times), self.windows)
-        kernel.process(self.state, *self.windows, _LIMITS, _SCORERS[self.scorer], batch, found)
+        scorer, row = _SCORERS[self.scorer], 0
+        while row < len(batch.times):
+            self._make_room_for_entries()
+            row = kernel.process(self.state, *self.windows, _LIMITS, scorer, batch, row, found)
         result.anomaly_score[places] = found.scores
         result.is_anomaly[places] = found.anomalous
         result.components[places] = found.components
+        numbers = np.arange(len(result.duplicate))[places].tolist()
         reader = Reader(self.interner, batch, found)
         for row, words in reader.reasons():
-            result.reasons[places[row]] = words
-        result.alerts.extend((int(places[row]), alert) for row, alert in reader.alerts())
+            result.reasons[numbers[row]] = words
+        result.alerts.extend((numbers[row], alert) for row, alert in reader.alerts())
 
-    def _make_room(self, rows: int, id_width: int) -> None:
-        """Grow the arrays so that the compiled code never has to."""
+    def _make_room_for_users(self, id_width: int) -> None:
         users = self.interner.users
-        state = with_room_for_users(self.state, users)
-        entries = int(state.tally[at.ENTRIES]) + 2 * at.KINDS * rows
-        state = with_room_for_entries(state, entries)
-        if needed_cells(entries) > len(state.table):
-            table = np.zeros(needed_cells(entries), CELL)
-            kernel.move_cells(state.table, table)
-            state = state._replace(table=table)
-        self.state = state
+        self.state = with_room_for_users(self.state, users)
         self.windows = tuple(window_with_room(one, users, id_width) for one in self.windows)
+
+    def _make_room_for_entries(self) -> None:
+        """Make sure that the compiled code can take a number of events before it asks again."""
+        state, used = self.state, int(self.state.tally[at.ENTRIES])
+        self.state = with_room_for_entries(state, used + _SPARE_ENTRIES)
+        if self.state is not state:
+            kernel.fill_table(self.state.table, self.state.entries, used)
 
 
 def _text(column: pa.Array) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:

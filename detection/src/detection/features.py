@@ -42,7 +42,6 @@ from contracts.events import EVENT_TYPES, UNKNOWN_USER
 from contracts.views import FEATURE_SCHEMA
 from detection import layout as at
 from detection.interning import Interner
-from detection.kernel import find
 from detection.state import Floats, Ints, State
 
 _VALUE_KINDS = (at.IP, at.TYPE, at.PLACE, at.DAY)
@@ -102,29 +101,33 @@ def _all_tallies(state: State, interner: Interner) -> _Tallies:
     came = np.flatnonzero(state.counters[: interner.users, at.TOTAL])
     row_of = np.full(interner.users, -1, np.int64)
     row_of[came] = np.arange(len(came))
-    cells = state.table[state.table["key"] != 0]
-    keys = cells["key"] - 1
+    entries = state.entries[: state.tally[at.ENTRIES]]
+    keys = entries["key"] - 1
     rows, kinds = row_of[keys >> 34], keys >> 30 & 15
     values = {}
     for kind in _VALUE_KINDS:
         chosen = (kinds == kind) & (rows >= 0)
-        values[kind] = (rows[chosen], keys[chosen] & 0x3FFFFFFF, cells["seen"][chosen])
+        values[kind] = (
+            rows[chosen],
+            keys[chosen] & 0x3FFFFFFF,
+            entries["seen"][chosen].astype(np.int64),
+        )
     users = [str(interner.values["user"][code]) for code in came.tolist()]
     return _Tallies(users, state.counters[came], state.sums[came], state.hours[came], values)
 
 
 def _values_of(state: State, user: int, kind: int) -> tuple[Ints, Ints, Ints]:
     """Return what ``_all_tallies`` does for one user and kind, at the cost of its values only."""
-    keys = []
-    entry = int(state.heads[user, kind])
-    while entry:
-        key, entry = state.entries[entry - 1].tolist()
-        keys.append(key)
-    found = np.array([find(state.table, key) for key in keys], np.int64)
+    places = []
+    following = int(state.heads[user, kind])
+    while following:
+        places.append(following - 1)
+        following = int(state.entries["next"][following - 1])
+    found = state.entries[places]
     return (
-        np.zeros(len(keys), np.int64),
-        np.array(keys, np.int64) - 1 & 0x3FFFFFFF,
-        state.table["seen"][found],
+        np.zeros(len(places), np.int64),
+        found["key"] - 1 & 0x3FFFFFFF,
+        found["seen"].astype(np.int64),
     )
 
 

@@ -1,6 +1,7 @@
 """From the compiled code's arrays to words and alerts."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -60,21 +61,24 @@ class Reader:
     def reasons(self) -> Iterator[tuple[int, list[str]]]:
         """Yield the row and the words of each anomalous event."""
         found = self._found
-        for index in range(int(found.found[0])):
-            row = int(found.rows[index])
-            yield (
-                row,
-                reasons(
-                    str(self._values["user"][self._batch.codes[at.C_USER, row]]),
-                    [self._own(kind, row) for kind in range(at.SCORED_KINDS)],
-                    self._words,
-                    found.excess[index],
-                    found.seen[index],
-                    found.total[index],
-                    found.top[index],
-                    found.top_seen[index],
-                ),
-            )
+        users = self._values["user"]
+        count = int(found.found[0])
+        for row, *weighed in zip(
+            *(
+                column[:count].tolist()
+                for column in (
+                    found.rows,
+                    found.excess,
+                    found.seen,
+                    found.total,
+                    found.top,
+                    found.top_seen,
+                )
+            ),
+            strict=True,
+        ):
+            user = str(users[self._batch.codes[at.C_USER, row]])
+            yield row, reasons(user, partial(self._own, row), self._words, *weighed)
 
     def alerts(self) -> Iterator[tuple[int, Alert]]:
         """Yield each alert with the row that raised it."""
@@ -97,7 +101,7 @@ class Reader:
             )
             yield row, RULES[rule].alert(user, int(self._batch.times[row]), evidence)
 
-    def _own(self, kind: int, row: int) -> str:
+    def _own(self, row: int, kind: int) -> str:
         batch = self._batch
         if kind == at.HOUR:
             return self._words(kind, int(batch.times[row]) // 3_600_000 % 24)

@@ -36,6 +36,9 @@ _KNOWN: dict[str, tuple[str, ...]] = {
     "status": EVENT_STATUSES,
 }
 
+_FEW_ROWS = 128
+"""Up to so many, looking up each value costs less than Arrow's fixed cost of encoding."""
+
 
 class Interner:
     """Vocabularies of one partition: for each interned column, value to code and back."""
@@ -79,17 +82,26 @@ class Interner:
         return codes
 
     def _intern(self, name: str, column: pa.Array) -> NDArray[np.int64]:
+        if len(column) <= _FEW_ROWS:
+            return np.array([self._code(name, value) for value in column.to_pylist()], np.int64)
         encoded = pc.dictionary_encode(column)
-        known, values = self._codes[name], self.values[name]
         lookup = np.empty(len(encoded.dictionary) + 1, np.int64)
         lookup[-1] = -1
         for index, value in enumerate(encoded.dictionary.to_pylist()):
-            code = known.get(value)
-            if code is None:
-                code = known[value] = len(values)
-                values.append(value)
-            lookup[index] = code
+            lookup[index] = self._code(name, value)
         return lookup[encoded.indices.fill_null(-1).to_numpy()]
+
+    def _code(self, name: str, value: str | int | None) -> int:
+        """Return the code of a value, the next one if it is new; -1 for null."""
+        if value is None:
+            return -1
+        known = self._codes[name]
+        code = known.get(value)
+        if code is None:
+            values = self.values[name]
+            code = known[value] = len(values)
+            values.append(value)
+        return code
 
     def _add_networks(self) -> None:
         """Give each new address the code of its network."""

@@ -58,9 +58,9 @@ from detection.layout import (
 )
 from detection.state import STRATA, Bytes, Floats, Ints
 
-compiled = njit(cache=True, error_model="numpy", nogil=True)
-"""The numpy error model leaves out checks for divisions by zero, and with them most reference
-counting."""
+compiled = njit(cache=True, error_model="numpy", nogil=True, forceinline=True)
+"""The numpy error model leaves out checks for divisions by zero; with that, and with everything
+in one function, the compiler leaves out most counting of references to the state's arrays."""
 
 REFERENCE = 0
 CALIBRATED = 1
@@ -165,55 +165,48 @@ def key_of(user, kind, value):
 
 
 @compiled
-def find(table, key):
-    """Return the cell of ``key``, or of the empty place where it belongs."""
-    mask = len(table) - 1
-    cell = mixed(key) & mask
-    while table[cell].key != key and table[cell].key != 0:
-        cell = (cell + 1) & mask
-    return cell
-
-
-@compiled
-def cell_of(state, user, kind, value):
-    """Return the cell that counts ``value``, making it at the first sight."""
+def entry_of(state, user, kind, value):
+    """Return the entry that counts ``value``, making it at the first sight."""
     key = key_of(user, kind, value)
-    cell = find(state.table, key)
-    if state.table[cell].key == 0:
-        entry = state.tally[ENTRIES]
-        state.tally[ENTRIES] = entry + 1
-        state.table[cell].key = key
-        state.table[cell].entry = entry
-        state.entries[entry, 0] = key
-        tail = state.tails[user, kind]
-        if tail:
-            state.entries[tail - 1, 1] = entry + 1
-        else:
-            state.heads[user, kind] = entry + 1
-        state.tails[user, kind] = entry + 1
-    return cell
+    mask = len(state.table) - 1
+    place = mixed(key) & mask
+    while state.table[place] != 0:
+        entry = np.int64(state.table[place]) - 1
+        if state.entries[entry].key == key:
+            return entry
+        place = (place + 1) & mask
+    entry = state.tally[ENTRIES]
+    state.tally[ENTRIES] = entry + 1
+    state.table[place] = entry + 1
+    state.entries[entry].key = key
+    tail = state.tails[user, kind]
+    if tail:
+        state.entries[tail - 1].next = entry + 1
+    else:
+        state.heads[user, kind] = entry + 1
+    state.tails[user, kind] = entry + 1
+    return entry
 
 
 @compiled
-def move_cells(old, new):
-    """Copy all cells into a larger, empty table."""
-    for i in range(len(old)):
-        if old[i].key != 0:
-            cell = find(new, old[i].key)
-            new[cell].key = old[i].key
-            new[cell].seen = old[i].seen
-            new[cell].weight = old[i].weight
-            new[cell].entry = old[i].entry
+def fill_table(table, entries, count):
+    """Fill an empty hash table with the first ``count`` entries."""
+    mask = len(table) - 1
+    for entry in range(count):
+        place = mixed(entries[entry].key) & mask
+        while table[place] != 0:
+            place = (place + 1) & mask
+        table[place] = entry + 1
 
 
 @compiled
-def fill_cells(state, keys, seen, weights):
-    """Make the cells of a snapshot again, in order of first appearance."""
+def fill_entries(state, keys, seen, weights):
+    """Make the entries of a snapshot again, in order of first appearance."""
     for i in range(len(keys)):
         key = keys[i] - 1
-        cell = cell_of(state, key >> 34, key >> 30 & 15, key & 0x3FFFFFFF)
-        state.table[cell].seen = seen[i]
-        state.table[cell].weight = weights[i]
+        entry = entry_of(state, key >> 34, key >> 30 & 15, key & 0x3FFFFFFF)
+        state.entries[entry].seen = seen[i]
+        state.entries[entry].weight = weights[i]
 
 
 # ---------------------------------------------------------------- event ids
@@ -410,10 +403,10 @@ def score_reference(state, batch, row, user, hour, cells, excess):
     total = state.counters[user, TOTAL]
     excess[HOUR] = 0.25 * (1.0 - state.hours[user, hour] / total)
     if cells[IP] >= 0:
-        excess[IP] = 0.30 * (1.0 - state.table[cells[IP]].seen / total)
+        excess[IP] = 0.30 * (1.0 - state.entries[cells[IP]].seen / total)
     if cells[PLACE] >= 0:
-        excess[PLACE] = 0.20 * (1.0 - state.table[cells[PLACE]].seen / total)
-    excess[TYPE] = 0.15 * (1.0 - state.table[cells[TYPE]].seen / total)
+        excess[PLACE] = 0.20 * (1.0 - state.entries[cells[PLACE]].seen / total)
+    excess[TYPE] = 0.15 * (1.0 - state.entries[cells[TYPE]].seen / total)
     if batch.codes[C_STATUS, row] == FAILED:
         excess[STATUS] = 0.10
     return excess[HOUR] + excess[IP] + excess[PLACE] + excess[TYPE] + excess[STATUS]
@@ -460,15 +453,15 @@ def find_surprise(state, user, hour, cells, cells_all, surprise):
             w = hour_share(state.hour_mass[user], hour)
             w_all = hour_share(state.hour_mass[POPULATION], hour)
         elif cells[kind] >= 0:
-            w = state.table[cells[kind]].weight
-            w_all = state.table[cells_all[kind]].weight
+            w = state.entries[cells[kind]].weight
+            w_all = state.entries[cells_all[kind]].weight
         else:
             continue
         m, v, m_all, v_all = mass[kind], variety[kind], mass_all[kind], variety_all[kind]
         if kind == STATUS:
             # The outcome is judged among events of its type.
-            m, v = state.table[cells[TYPE]].weight, 1.5
-            m_all, v_all = state.table[cells_all[TYPE]].weight, 3.0
+            m, v = state.entries[cells[TYPE]].weight, 1.5
+            m_all, v_all = state.entries[cells_all[TYPE]].weight, 3.0
         surprise[kind] = -math.log(probability(w, m, v, w_all, m_all, v_all))
 
 
@@ -550,7 +543,8 @@ def calibrated_components(excess, bar, components):
     for kind in range(SCORED_KINDS):
         components[COMPONENT_OF[kind]] += excess[kind]
     for i in range(len(components)):
-        components[i] = 1.0 - 2.0 ** (-components[i] / bar)
+        if components[i] > 0.0:
+            components[i] = 1.0 - 2.0 ** (-components[i] / bar)
 
 
 @compiled
@@ -571,9 +565,9 @@ def learn(state, user, hour, cells, surprise, amount):
                 state.variety[user, kind] += amount
             state.hour_mass[user, hour] += amount
         else:
-            if state.table[cells[kind]].weight == 0.0:
+            if state.entries[cells[kind]].weight == 0.0:
                 state.variety[user, kind] += amount
-            state.table[cells[kind]].weight += amount
+            state.entries[cells[kind]].weight += amount
         state.mass[user, kind] += amount
         rate = amount / min(state.mass[user, kind] + 1.0, LEVEL_MEMORY)
         state.level[user, kind] += rate * (surprise[kind] - state.level[user, kind])
@@ -590,10 +584,10 @@ def explain(state, row, user, hour, cells, excess, found):
     for kind in range(SCORED_KINDS):
         found.excess[index, kind] = excess[kind]
         found.total[index, kind] = state.seen[user, kind]
-        found.seen[index, kind] = state.table[cells[kind]].seen if cells[kind] >= 0 else 0
-        found.top[index, kind] = -1
-        if excess[kind] > 0.0:
-            usual_values(state, user, kind, found.top[index, kind], found.top_seen[index, kind])
+        found.seen[index, kind] = state.entries[cells[kind]].seen if cells[kind] >= 0 else 0
+        for place in range(TOP):
+            found.top[index, kind, place] = state.usual[user, kind, place, 0] - 1
+            found.top_seen[index, kind, place] = state.usual[user, kind, place, 1]
     found.seen[index, HOUR] = state.hours[user, hour]
     found.total[index, HOUR] = state.counters[user, TOTAL]
     for value in range(24):
@@ -601,19 +595,6 @@ def explain(state, row, user, hour, cells, excess, found):
             value, state.hours[user, value], found.top[index, HOUR], found.top_seen[index, HOUR]
         )
     found.found[0] = index + 1
-
-
-@compiled
-def usual_values(state, user, kind, top, top_seen):
-    """Find the values the user has most often, among the first 1,024 that came."""
-    entry = state.heads[user, kind]
-    for _ in range(1024):
-        if entry == 0:
-            return
-        key = state.entries[entry - 1, 0]
-        seen = state.table[find(state.table, key)].seen
-        rank_value((key - 1) & 0x3FFFFFFF, seen, top, top_seen)
-        entry = state.entries[entry - 1, 1]
 
 
 @compiled
@@ -662,14 +643,28 @@ def volume_of(size):
 
 @compiled
 def find_cells(state, batch, row, user, cells):
-    """Fill in the user's cell for each value the event carries, -1 for none."""
+    """Fill in the user's entry for each value the event carries, -1 for none."""
     for kind in range(KINDS):
         cells[kind] = -1
         if kind == HOUR:
             continue
         value = batch.times[row] // DAY_MS if kind == DAY else value_of(batch, row, kind)
         if value >= 0:
-            cells[kind] = cell_of(state, user, kind, value)
+            cells[kind] = entry_of(state, user, kind, value)
+
+
+@compiled
+def find_cells_of_all(state, cells, cells_all):
+    """Fill in the population's entry of each scored value; entries of users lead to them."""
+    for kind in range(SCORED_KINDS):
+        cells_all[kind] = -1
+        if cells[kind] >= 0:
+            entry = np.int64(state.entries[cells[kind]].population) - 1
+            if entry < 0:
+                value = (state.entries[cells[kind]].key - 1) & 0x3FFFFFFF
+                entry = entry_of(state, POPULATION, kind, value)
+                state.entries[cells[kind]].population = entry + 1
+            cells_all[kind] = entry
 
 
 @compiled
@@ -677,8 +672,28 @@ def count_values(state, user, cells):
     """Count the event's values for its user."""
     for kind in range(KINDS):
         if cells[kind] >= 0:
-            state.table[cells[kind]].seen += 1
+            seen = state.entries[cells[kind]].seen + 1
+            state.entries[cells[kind]].seen = seen
             state.seen[user, kind] += 1
+            if kind < SCORED_KINDS:
+                value = (state.entries[cells[kind]].key - 1) & 0x3FFFFFFF
+                keep_usual(state.usual[user, kind], value, seen)
+
+
+@compiled
+def keep_usual(usual, value, seen):
+    """Keep the values seen most often in front; of equals, the one that was there first."""
+    place = 0
+    while place < TOP and usual[place, 0] != 0 and usual[place, 0] != value + 1:
+        place += 1
+    if place == TOP:
+        place = TOP - 1
+        if usual[place, 1] >= seen:
+            return
+    while place > 0 and usual[place - 1, 1] < seen:
+        usual[place, 0], usual[place, 1] = usual[place - 1, 0], usual[place - 1, 1]
+        place -= 1
+    usual[place, 0], usual[place, 1] = value + 1, seen
 
 
 @compiled
@@ -698,7 +713,7 @@ def judge_reference(state, batch, row, user, hour, cells, excess, found):
 @compiled
 def judge_calibrated(state, batch, row, user, hour, cells, cells_all, excess, surprise, found):
     """Score an event against the user's own distribution of surprise, then learn from it."""
-    find_cells(state, batch, row, POPULATION, cells_all)
+    find_cells_of_all(state, cells, cells_all)
     find_surprise(state, user, hour, cells, cells_all, surprise)
     amount = 1.0
     events = state.counters[user, TOTAL]
@@ -718,12 +733,19 @@ def judge_calibrated(state, batch, row, user, hour, cells, cells_all, excess, su
 
 
 @compiled
-def process(state, login, rapid, limits, scorer, batch, found):
-    """Take a batch through the state machine; every event sees only what came before it."""
+def process(state, login, rapid, limits, scorer, batch, first, found):
+    """Take a batch through the state machine; every event sees only what came before it.
+
+    Begins at row ``first`` and returns the row that it came to: less than all when the arrays of
+    entries are too full for another event.
+    """
+    room = min(len(state.entries), len(state.table) // 2) - 2 * KINDS
     cells = np.full(KINDS, -1, np.int64)
     cells_all = np.full(KINDS, -1, np.int64)
     excess, surprise = np.zeros(SCORED_KINDS), np.zeros(SCORED_KINDS)
-    for row in range(len(batch.times)):
+    for row in range(first, len(batch.times)):
+        if state.tally[ENTRIES] > room:
+            return row
         user = batch.codes[C_USER, row]
         hour = batch.times[row] // HOUR_MS % 24
         find_cells(state, batch, row, user, cells)
@@ -737,6 +759,7 @@ def process(state, login, rapid, limits, scorer, batch, found):
             apply_rules(state, login, rapid, limits, batch, row, user, found)
         count_event(state, batch, row, user, hour)
         count_values(state, user, cells)
+    return len(batch.times)
 
 
 @compiled

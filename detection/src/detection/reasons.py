@@ -2,9 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from detection import layout as at
 
 Values = Callable[[int, int], str]
@@ -31,19 +28,19 @@ _LEAST_SHARE = 0.05
 
 def reasons(
     user: str,
-    values: Sequence[str],
+    own: Callable[[int], str],
     words: Values,
-    excess: NDArray[np.float64],
-    seen: NDArray[np.int64],
-    total: NDArray[np.int64],
-    top: NDArray[np.int64],
-    top_seen: NDArray[np.int64],
+    excess: Sequence[float],
+    seen: Sequence[int],
+    total: Sequence[int],
+    top: Sequence[Sequence[int]],
+    top_seen: Sequence[Sequence[int]],
 ) -> list[str]:
     """Return the reasons that weigh most, heaviest first.
 
     Args:
         user: Whose event it is.
-        values: The event's own value of each kind, in words.
+        own: The event's own value of a kind, in words.
         words: Names the user's usual values.
         excess: [kinds] weight of each kind.
         seen: [kinds] how often the user had this value before.
@@ -51,16 +48,16 @@ def reasons(
         top: [kinds, n] codes of the usual values, -1 for none.
         top_seen: [kinds, n] how often they were seen.
     """
-    least = _LEAST_SHARE * float(excess.sum())
+    least = _LEAST_SHARE * sum(excess)
     order = sorted(range(at.SCORED_KINDS), key=lambda kind: (-excess[kind], kind))
     chosen = [kind for kind in order if excess[kind] > 0 and excess[kind] >= least]
     if at.IP in chosen and at.NET in chosen:
         chosen.remove(at.NET)  # the address says it already
     texts = []
     for kind in chosen[:_MAX_REASONS]:
-        count, whole = int(seen[kind]), int(total[kind])
+        count, whole = seen[kind], total[kind]
         usual = [
-            f"{words(kind, int(code))} ({_percent(int(times), whole)})"
+            f"{words(kind, code)} ({_percent(times, whole)})"
             for code, times in zip(top[kind], top_seen[kind], strict=True)
             if code >= 0
         ]
@@ -69,7 +66,7 @@ def reasons(
             if count
             else f"was never seen for {user}"
         )
-        text = f"{_SUBJECTS[kind]} {values[kind]} {often}"
+        text = f"{_SUBJECTS[kind]} {own(kind)} {often}"
         texts.append(f"{text}; usual: {', '.join(usual)}" if usual else text)
     return texts
 

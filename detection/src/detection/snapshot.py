@@ -15,16 +15,14 @@ from numpy.typing import NDArray
 from detection import layout as at
 from detection.errors import StateDamagedError, StateVersionError
 from detection.interning import VOCABULARIES, Interner
-from detection.kernel import fill_cells, fill_ids
+from detection.kernel import fill_entries, fill_ids
 from detection.rules import RULES
 from detection.state import (
-    CELL,
     USER_ARRAYS,
     State,
     Window,
     empty_state,
     empty_window,
-    needed_cells,
     window_with_room,
     with_room_for_entries,
     with_room_for_users,
@@ -132,16 +130,15 @@ def _contents(body: bytes) -> tuple[str, Arrays]:
 
 
 def _state_arrays(state: State, users: int) -> Arrays:
-    cells = state.table[state.table["key"] != 0]
-    cells = cells[np.argsort(cells["entry"])]
+    entries = state.entries[: state.tally[at.ENTRIES]]
     size, following = int(state.tally[at.RING_SIZE]), int(state.tally[at.RING_NEXT])
     arrays: Arrays = {
         name: getattr(state, name)[:users] for name in USER_ARRAYS if name not in _LINKS
     }
     return arrays | {
-        "keys": cells["key"],
-        "cell_seen": cells["seen"],
-        "cell_weight": cells["weight"],
+        "keys": entries["key"],
+        "seen_values": entries["seen"],
+        "weights": entries["weight"],
         "histogram": state.histogram,
         "scored": state.scored,
         "bars": state.bars,
@@ -153,14 +150,13 @@ def _state_arrays(state: State, users: int) -> Arrays:
 def _state(arrays: Arrays, users: int) -> State:
     keys, ring = arrays["keys"].view(np.int64), arrays["ring"].view(np.int64)
     state = with_room_for_entries(with_room_for_users(empty_state(), users), len(keys))
-    state = state._replace(table=np.zeros(needed_cells(len(keys)), CELL))
     for name in USER_ARRAYS:
         if name not in _LINKS:
             getattr(state, name)[:users] = arrays[name]
     state.histogram[:] = arrays["histogram"]
     state.scored[:] = arrays["scored"]
     state.bars[:] = arrays["bars"]
-    fill_cells(state, keys, arrays["cell_seen"], arrays["cell_weight"])
+    fill_entries(state, keys, arrays["seen_values"], arrays["weights"])
     state.ring[: len(ring)] = ring
     fill_ids(state.ids, ring)
     state.tally[at.RING_SIZE] = len(ring)

@@ -11,8 +11,12 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bytes = NDArray[np.uint8]
 
-CELL = np.dtype([("key", "i8"), ("seen", "i8"), ("weight", "f8"), ("entry", "i8")])
-"""One counter in the hash table: how often seen, and how much was learned from it."""
+ENTRY = np.dtype(
+    [("key", "i8"), ("weight", "f8"), ("seen", "i4"), ("next", "i4"), ("population", "i4")],
+    align=True,
+)
+"""One value of a user: how much was learned from it, how often it was seen, the entry of the
+user's next value of the kind and the population's entry of the same value, each plus 1."""
 
 STRATA = 7
 BINS = 1024
@@ -20,7 +24,7 @@ HORIZON = 262_144
 """Distinct event ids per partition within which a repetition is noticed."""
 
 _MIN_USERS = 64
-_MIN_CELLS = 4096
+_MIN_ENTRIES = 2048
 
 
 class State(NamedTuple):
@@ -28,11 +32,13 @@ class State(NamedTuple):
 
     Attributes:
         tally: Single numbers, see ``layout``.
-        table: Open-addressing hash table of ``CELL``, a power of two long.
-        entries: [entries, 2] key and next entry of the same user and kind, in order of first
-            appearance.
+        table: Open-addressing hash table, a power of two long: places in ``entries``, plus 1; 0
+            where empty.
+        entries: [entries] ``ENTRY``, in order of first appearance: the values in use lie close
+            together, which is what makes look-ups fast.
         heads: [users, kinds] first entry, plus 1; 0 for none.
         tails: [users, kinds] last entry, plus 1.
+        usual: [users, scored kinds, top, 2] values seen most often, plus 1, and how often.
         counters: [users, counters] integer counters.
         sums: [users, sums] floating-point accumulators.
         hours: [users, 24] events per UTC hour of day.
@@ -49,10 +55,11 @@ class State(NamedTuple):
     """
 
     tally: Ints
-    table: NDArray[np.void]
-    entries: Ints
+    table: NDArray[np.int32]
+    entries: NDArray[np.void]
     heads: Ints
     tails: Ints
+    usual: NDArray[np.int32]
     counters: Ints
     sums: Floats
     hours: Ints
@@ -89,6 +96,7 @@ class Window(NamedTuple):
 USER_ARRAYS = (
     "heads",
     "tails",
+    "usual",
     "counters",
     "sums",
     "hours",
@@ -105,10 +113,11 @@ def empty_state() -> State:
     users = _MIN_USERS
     return State(
         tally=np.zeros(at.TALLIES, np.int64),
-        table=np.zeros(_MIN_CELLS, CELL),
-        entries=np.zeros((_MIN_CELLS // 2, 2), np.int64),
+        table=np.zeros(2 * _MIN_ENTRIES, np.int32),
+        entries=np.zeros(_MIN_ENTRIES, ENTRY),
         heads=np.zeros((users, at.KINDS), np.int64),
         tails=np.zeros((users, at.KINDS), np.int64),
+        usual=np.zeros((users, at.SCORED_KINDS, at.TOP, 2), np.int32),
         counters=np.zeros((users, at.COUNTERS), np.int64),
         sums=np.zeros((users, at.SUMS)),
         hours=np.zeros((users, 24), np.int64),
@@ -157,16 +166,17 @@ def window_with_room(window: Window, entities: int, width: int) -> Window:
     return Window(*(_taller(array, rows) for array in window))
 
 
-def needed_cells(entries: int) -> int:
-    """Return the size of a hash table that holds ``entries`` at most half full."""
-    return max(_MIN_CELLS, _power_of_two(2 * entries))
-
-
 def with_room_for_entries(state: State, entries: int) -> State:
-    """Return ``state`` with ``entries`` rows at least; the hash table is not touched."""
+    """Return ``state`` with room for ``entries``.
+
+    The hash table, at most half full, comes back empty when it had to grow: the caller fills it.
+    """
     if entries <= len(state.entries):
         return state
-    return state._replace(entries=_taller(state.entries, _power_of_two(entries)))
+    capacity = _power_of_two(entries)
+    return state._replace(
+        entries=_taller(state.entries, capacity), table=np.zeros(2 * capacity, np.int32)
+    )
 
 
 def _taller(array: NDArray[np.generic], rows: int) -> NDArray[np.generic]:

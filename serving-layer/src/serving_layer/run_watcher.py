@@ -6,8 +6,9 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-from contracts.lake import SECURITY, read_current
-from serving_layer.errors import RunError
+from contracts.errors import LakeError
+from contracts.lake import CURRENT, RUNS, SECURITY, read_current
+from serving_layer.errors import DamagedFileError, MissingFileError, RunError
 from serving_layer.metrics import Metrics
 from serving_layer.views.batch import BatchView
 from serving_layer.views.event_files import EventFileCache
@@ -66,17 +67,34 @@ class RunWatcher:
     async def check(self) -> None:
         """Load and publish the run that ``CURRENT`` names, if it is not the served one.
 
+        Without ``CURRENT`` the served run stays, or else everything comes from the speed layer.
+
         Raises:
-            RunError: If it cannot be loaded.
+            RunError: If it cannot be loaded, or ``CURRENT`` is not what it should be.
         """
-        run_id = await asyncio.to_thread(read_current, self._lake)
+        run_id = await asyncio.to_thread(self._named)
         loaded = self._views.loaded
-        if loaded is not None and loaded.batch.run_id == run_id:
-            self.failure = None
-            return
+        if loaded is None or run_id not in (None, loaded.batch.run_id):
+            await self._exchange(run_id)
+        if run_id is None and await asyncio.to_thread(self._had_runs):
+            raise MissingFileError(str(CURRENT), "missing or empty, although runs were published")
+        self.failure = None
+
+    def _named(self) -> str | None:
+        try:
+            return read_current(self._lake)
+        except LakeError as error:
+            raise DamagedFileError(str(CURRENT), str(error)) from error
+
+    def _had_runs(self) -> bool:
+        loaded = self._views.loaded
+        is_serving_one = loaded is not None and loaded.batch.run_id is not None
+        return is_serving_one or any((self._lake / RUNS).glob("*/manifest.json"))
+
+    async def _exchange(self, run_id: str | None) -> None:
         batch = await asyncio.to_thread(self._load, run_id)
         self._views.publish(batch)
-        self.failure, self.loaded_at = None, time.time()
+        self.loaded_at = time.time()
         logger.info("serving run %s, %d events", run_id, batch.rows)
         if batch.manifest is not None:
             files = batch.manifest.event_files

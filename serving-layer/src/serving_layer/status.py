@@ -16,7 +16,7 @@ from serving_layer.views.streams import topic_partition
 
 def status_body(services: Services) -> dict[str, Any]:
     """Return what is served, what is not, and why."""
-    views, failure = services.views, services.watcher.failure
+    views, failure = services.views, run_failure(services)
     loaded = views.loaded
     complete = loaded is not None and loaded.complete
     return {
@@ -25,7 +25,7 @@ def status_body(services: Services) -> dict[str, Any]:
         "complete": complete,
         "incomplete_reason": loaded.incomplete_reason if loaded else None,
         "run_id": loaded.batch.run_id if loaded else None,
-        "run_failure": {"file": failure.path, "reason": failure.detail} if failure else None,
+        "run_failure": failure,
         "freshness_seconds": services.tail.freshness_seconds(),
         "speed": [
             {
@@ -37,6 +37,12 @@ def status_body(services: Services) -> dict[str, Any]:
             for stream, partition in sorted(services.tail.partitions.items())
         ],
     }
+
+
+def run_failure(services: Services) -> dict[str, str] | None:
+    """Return which file keeps the published run from being served, and why; None if it is."""
+    failure = services.watcher.failure
+    return None if failure is None else {"file": failure.path, "reason": failure.detail}
 
 
 def live_figures(services: Services) -> dict[str, Any]:

@@ -290,7 +290,7 @@ class SpeedLayer:
 
     def _on_client_error(self, error: KafkaError) -> None:
         self._metrics.kafka_errors.inc()
-        self._housekeeping.broker_failed(str(error))
+        self._housekeeping.broker_failed(error.str())
         if time.monotonic() - self._logged_at > _LOG_SECONDS:
             self._logged_at = time.monotonic()
             logger.error("Kafka: %s", error)

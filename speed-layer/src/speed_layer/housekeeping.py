@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from contracts import lake
-from contracts.errors import DamagedPointerError
+from contracts.errors import LakeError
 from speed_layer.assignment import Slot
 from speed_layer.errors import BatchStateError, SpeedLayerError
 from speed_layer.kafka import Key
@@ -108,7 +108,7 @@ class Housekeeping:
             if run_id != self._run_id:
                 self._run = PublishedRun.read(self._settings.lake_dir)
                 self._run_id = run_id
-        except (BatchStateError, DamagedPointerError, OSError) as error:
+        except (BatchStateError, LakeError, OSError) as error:
             problem = str(error)
             if problem != self._run_problem:
                 logger.warning("not following the published run: %s", problem)
@@ -144,7 +144,9 @@ class Housekeeping:
         stuck = [f"{k[0]}[{k[1]}]: {slot.problem}" for k, slot in slots.items() if slot.problem]
         opening = all(slot.problem and slot.partition is None for slot in slots.values())
         if self._broker_problem:
-            kind, reason = "paused" if joined else "starting", f"broker: {self._broker_problem}"
+            kind = "paused" if joined else "starting"
+            servers = self._settings.kafka_bootstrap_servers
+            reason = f"broker at {servers}: {self._broker_problem}"
         elif not joined:
             kind, reason = "starting", "joining the group"
         elif stuck:

@@ -8,11 +8,10 @@ from typing import Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import ValidationError
 
 from contracts import lake
 from contracts.alerts import Alert
-from contracts.errors import DamagedPointerError
+from contracts.errors import LakeError
 from contracts.views import Manifest, PartitionSeam
 from speed_layer.errors import BatchStateError
 from speed_layer.store import Position
@@ -32,14 +31,15 @@ class PublishedRun:
         Raises:
             BatchStateError: It cannot be read.
         """
+        path = lake_dir / lake.CURRENT
         try:
             run_id = lake.read_current(lake_dir)
             if run_id is None:
                 return None
-            text = (lake_dir / lake.manifest_path(run_id)).read_bytes()
-            return cls(lake_dir, Manifest.model_validate_json(text))
-        except (OSError, ValidationError, DamagedPointerError) as error:
-            raise BatchStateError(f"the published run cannot be read: {error}") from error
+            path = lake_dir / lake.manifest_path(run_id)
+            return cls(lake_dir, Manifest.parse(path.read_bytes()))
+        except (OSError, LakeError) as error:
+            raise BatchStateError(f"{path} cannot be read: {error}") from error
 
     def seam(self, topic: str, partition: int) -> PartitionSeam | None:
         """Return a partition's seam, None when the run does not know the partition."""

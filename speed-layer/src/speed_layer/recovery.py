@@ -5,7 +5,8 @@
 2. Store missing, damaged, of another detection version, or below the seam: the state file of
    the published run, at its seam. Alerts that the run raised above the store's old position
    are published from the run, since nobody else will.
-3. No usable run: from the first offset in the log, with empty state.
+3. No usable run: its own store, if that is whole, even below the seam; else from the first
+   offset in the log, with empty state.
 """
 
 import logging
@@ -59,8 +60,8 @@ def recover(store: Store, key: Key, lake_dir: Path, scorer: Scorer, log_start: i
         store.add_to_outbox(pending)
     run = _usable_run(lake_dir, scorer)
     seam = run.seam(*key) if run is not None else None
-    is_below = seam is not None and (store.position or Position(0, 0)).next_offset < seam.next_offset
-    recovered = None if is_below else _from_store(store, key, scorer)
+    below_seam = store.position and seam and store.position.next_offset < seam.next_offset
+    recovered = None if below_seam else _from_store(store, key, scorer)
     return recovered or _from_run_or_log(store, key, run, scorer, log_start)
 
 

@@ -18,7 +18,7 @@ from serving_layer.errors import RunError, UpstreamError
 from serving_layer.generated import produce_test_events
 from serving_layer.parameters import Limit, ServicesDep
 from serving_layer.services import Services
-from serving_layer.status import live_figures, status_body
+from serving_layer.status import live_figures, run_failure, status_body
 from serving_layer.views.accounts import consistency
 from serving_layer.views.loading import read_manifest
 from serving_layer.views.reads import summary
@@ -69,13 +69,18 @@ async def health_status(services: ServicesDep) -> Response:
     return json_response(status_body(services))
 
 
-@router.get("/api/health/ready", responses=examples.answers({"status": "ready"}))
+@router.get(
+    "/api/health/ready", responses=examples.answers({"status": "ready", "run_failure": None})
+)
 async def readiness(services: ServicesDep) -> Response:
-    """Say whether both views are loaded; 503 with the reason until they are."""
+    """Say whether both views are loaded; 503 with the reason until they are.
+
+    `run_failure` names the file that keeps a newer run from being loaded: the one before is served.
+    """
     snapshot = services.views.current()
     if not services.views.ready:
         return json_response({"status": "starting", "reason": snapshot.incomplete_reason}, 503)
-    return json_response({"status": "ready"})
+    return json_response({"status": "ready", "run_failure": run_failure(services)})
 
 
 @router.get("/api/metrics", responses=examples.answers({"events": {"total": 1000000}}))

@@ -6,11 +6,12 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import ValidationError
 
 from contracts.alerts import ALERT_SCHEMA
+from contracts.errors import LakeError
 from contracts.lake import SECURITY, manifest_path
 from contracts.views import AGGREGATE_SCHEMA, USER_SCHEMA, Manifest, ViewFile
 from serving_layer.errors import DamagedFileError, MissingFileError
@@ -33,11 +34,11 @@ def read_manifest(lake: Path, run_id: str) -> Manifest:
     """
     path = manifest_path(run_id)
     try:
-        return Manifest.model_validate_json((lake / path).read_bytes())
+        return Manifest.parse((lake / path).read_bytes())
     except FileNotFoundError:
         raise MissingFileError(str(path), "the manifest is missing") from None
-    except (ValidationError, OSError) as error:
-        raise DamagedFileError(str(path), str(error).splitlines()[0]) from error
+    except (LakeError, OSError) as error:
+        raise DamagedFileError(str(path), str(error)) from error
 
 
 def load_run(
@@ -96,9 +97,13 @@ def _users(security: Path, manifest: Manifest) -> UserTable:
 
 def _report(security: Path, manifest: Manifest) -> bytes:
     try:
-        return (security / manifest.report).read_bytes()
+        report = (security / manifest.report).read_bytes()
+        orjson.loads(report)
     except OSError as error:
         raise MissingFileError(manifest.report, str(error.strerror)) from error
+    except orjson.JSONDecodeError as error:
+        raise DamagedFileError(manifest.report, str(error)) from error
+    return report
 
 
 def _table(
