@@ -1,6 +1,9 @@
+import pytest
+
 from contracts.alerts import ALERT_SCHEMA, Alert
+from contracts.errors import DamagedManifestError
 from contracts.transactions import TRANSACTION_SCHEMA, Transaction
-from contracts.views import FEATURE_SCHEMA, FEATURES, USER_SCHEMA
+from contracts.views import FEATURE_SCHEMA, FEATURES, USER_SCHEMA, Manifest
 
 
 def test_the_transaction_s_columns_are_its_fields():
@@ -46,3 +49,19 @@ def test_alert_columns_are_its_fields_and_coordinates():
     coordinates = ["topic", "partition", "offset"]
 
     assert ALERT_SCHEMA.names == [*coordinates, *Alert.model_fields]
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        pytest.param(b"", "EOF", id="empty"),
+        pytest.param(b'{"run_id": "r1', "EOF", id="cut"),
+        pytest.param(b"\0" * 40, "Invalid JSON", id="zeros"),
+        pytest.param(b"\xff\xfe", "Invalid JSON", id="no-text"),
+        pytest.param(b'{"schema_version": 2}', "schema_version: ", id="another-version"),
+        pytest.param(b'{"run_id": 7}', "run_id: ", id="wrong-type"),
+    ],
+)
+def test_a_damaged_manifest_is_refused_with_its_field(data, problem):
+    with pytest.raises(DamagedManifestError, match=problem):
+        Manifest.parse(data)

@@ -5,7 +5,9 @@
   - InvalidRecordError        a field is missing, of the wrong type or out of range
   - RecordTooLargeError       its value is larger than ``topics.MAX_RECORD_BYTES``
   - EmptyRecordError          it has no value
-* DamagedPointerError         ``security/CURRENT`` in the lake names no run
+* LakeError                   a file of the lake that every layer reads is damaged
+  - DamagedPointerError       ``security/CURRENT`` names no run
+  - DamagedManifestError      a run's ``manifest.json`` is none
 """
 
 
@@ -37,5 +39,13 @@ class EmptyRecordError(RecordError):
     reason = "empty"
 
 
-class DamagedPointerError(ValueError):
+class LakeError(ValueError):
+    """A file of the lake does not hold what it should."""
+
+
+class DamagedPointerError(LakeError):
     """The file that names the published run holds something else."""
+
+
+class DamagedManifestError(LakeError):
+    """The bytes are no manifest; the message names the field."""

@@ -1,10 +1,12 @@
 """Rows and files that the two layers publish and the serving layer merges."""
 
 from enum import IntEnum
-from typing import Literal
+from typing import Literal, Self
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from contracts.errors import DamagedManifestError
 
 COMPONENTS: tuple[str, ...] = (
     "time_anomaly",
@@ -216,3 +218,19 @@ class Manifest(_Frozen):
     total_users: int = 0
     anomalous_users: int = 0
     stages: dict[str, float] = Field(default_factory=dict, description="Seconds by stage.")
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """Read the bytes of a ``manifest.json``.
+
+        Raises:
+            DamagedManifestError: If they are none; the message names the field.
+        """
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            field = ".".join(map(str, first["loc"]))
+            raise DamagedManifestError(
+                f"{field}: {first['msg']}" if field else first["msg"]
+            ) from error
