@@ -6,7 +6,7 @@ cost_port=$(free_port)
 cost_data=$(mktemp -d)
 "$PYTHON" -m genai_assistant.testing --port "$model_port" >"$cost_data/model.log" 2>&1 &
 model_pid=$!
-ASSISTANT_PORT=$cost_port ASSISTANT_SERVING_URL=$SERVING ASSISTANT_DATA_DIR=$cost_data/data ASSISTANT_ANALYST_PER_MINUTE=0 \
+ASSISTANT_PORT=$cost_port ASSISTANT_SERVING_URL=$SERVING ASSISTANT_DATA_DIR=$cost_data/data ASSISTANT_ANALYST_ENABLED=false \
     OPENAI_API_KEY=scripted OPENAI_BASE_URL=http://127.0.0.1:$model_port/v1 OPENAI_MODEL=gpt-4o-mini \
     "$PYTHON" -m genai_assistant >"$cost_data/assistant.log" 2>&1 &
 cost_pid=$!

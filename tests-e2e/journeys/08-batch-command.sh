@@ -9,5 +9,5 @@ check "_SUCCESS is there" yes "$([ -f "$output/run/_SUCCESS" ] && echo yes || { 
 check "the report has its fields" "['anomalous_users', 'anomaly_rate', 'top_anomalies', 'total_users']" \
     "$(json 'sorted(set(d) & {"total_users", "anomalous_users", "anomaly_rate", "top_anomalies"})' <"$output/run/anomaly_report.json")"
 check "100 events are in the Parquet" 100 \
-    "$("$PYTHON" -c 'import sys, duckdb; print(int(duckdb.sql(f"select sum(total_events) from read_parquet(\"{sys.argv[1]}/is_anomaly=*/*.parquet\")".replace(chr(34), chr(39))).fetchone()[0]))' "$output/run" 2>&1 | tail -1)"
+    "$("$PYTHON" -c 'import sys, duckdb; print(int(duckdb.sql("select sum(total_events) from read_parquet(?)", params=[sys.argv[1] + "/is_anomaly=*/*.parquet"]).fetchall()[0][0]))' "$output/run" 2>&1 | tail -1)"
 rm -rf "$output"
