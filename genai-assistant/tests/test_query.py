@@ -115,6 +115,16 @@ def test_more_events_than_a_page_are_counted_exactly(client, serving):
     assert "700 events" in ask(client, "What happened to alice?")["answer"]
 
 
+def test_a_user_nobody_knows_gets_no_verdict(client):
+    body = ask(client, "Is user nobody1 anomalous?")
+
+    assert (body["verdict"], body["batch_anomaly"]) == ("unknown", None)
+    assert 'not enough evidence about user "nobody1"' in body["answer"]
+    assert 'No event of user "nobody1" is known' in body["answer"]
+    assert body["supporting_events"] == []
+    assert body["mode"] == "evidence"
+
+
 def test_an_empty_system_says_so(client, serving):
     serving.world = World(run_id=None)
 

@@ -1,9 +1,12 @@
 """Every endpoint over one small merged data set: 6 events in batch, 6 in realtime."""
 
+from functools import partial
+
 import orjson
 import pytest
 
 from contracts.api import AnomalyRecord, EventRecord, UserAnomaly
+from serving_layer.generated import produce_test_events
 from serving_layer.testing import (
     START_MS,
     RunPartition,
@@ -94,6 +97,7 @@ def test_event_lists(api, path, params, expected):
         pytest.param("/api/anomalies/high-score", {"threshold": 0.9}, [7], id="high-score"),
         pytest.param("/api/anomalies/user/alice", {}, [10, 7, 5, 2], id="user"),
         pytest.param("/api/anomalies/user/corp%2Feve", {}, [], id="user-with-slash"),
+        pytest.param("/api/anomalies/user/nobody", {}, [], id="unknown-user"),
         pytest.param(
             "/api/anomalies/time-range",
             {"start_time": START_MS + 5, "end_time": START_MS + 8},
@@ -326,6 +330,19 @@ def test_generate_test_data_checks_its_count(api, count):
 
     assert response.status_code == 422
     assert response.json()["errors"][0]["parameter"] == "count"
+
+
+def test_test_data_without_a_broker_is_a_problem_that_names_it(api, monkeypatch):
+    quick = partial(produce_test_events, timeout_seconds=0.3)
+    monkeypatch.setattr("serving_layer.routes.operations.produce_test_events", quick)
+
+    response = api.http.post("/api/generate-test-data", json={"count": 2})
+
+    assert (response.status_code, response.json()["type"]) == (
+        503, "/problems/upstream-unavailable"
+    )  # fmt: skip
+    assert "127.0.0.1:9 acknowledged 0 of 2" in response.json()["detail"]
+    assert api.get("/api/health/ready").status_code == 200
 
 
 def test_every_operation_is_described_and_has_an_example(api):

@@ -46,6 +46,23 @@ def test_without_a_run_everything_comes_from_the_speed_layer(stack):
     assert stack.get("/api/training-data/health").status_code == 503
 
 
+def test_empty_topics_are_complete_answers(stack):
+    for number in (0, 1):
+        stack.speed.partition(TOPIC, number)
+    stack.start()
+
+    for path in ("/api/events", "/api/anomalies", "/api/alerts"):
+        page = stack.json(path)
+        assert (page["data"], page["next_cursor"], page["complete"]) == ([], None, True)
+    assert stack.json("/api/events/count")["count"] == 0
+    summary = stack.json("/api/stats/summary")
+    assert (summary["totalEvents"], summary["averageThreatScore"]) == (0, 0.0)
+    account = stack.json("/consistency")
+    assert (account["missing"], account["double"], account["complete"]) == (0, 0, True)
+    assert [each["next_offset"] for each in account["partitions"]] == [0, 0]
+    assert "streamguard_events_total 0.0" in stack.get("/metrics").text
+
+
 def test_a_new_run_moves_the_seam_and_nothing_is_counted_twice(stack):
     records = [event_record(offset) for offset in range(20)]
     published(stack, "r1", records[:5], 5)

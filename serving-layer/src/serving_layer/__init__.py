@@ -1,1 +1,1 @@
-"""Merged answers from batch and realtime views over DuckDB, REST and dashboard."""
+"""Merged answers from batch and realtime views, REST and dashboard."""

@@ -410,5 +410,6 @@ def aggregate_rows(events: Sequence[Record]) -> list[Record]:
 def _write(lake: Path, path: Path, rows: Sequence[Record], schema: pa.Schema) -> ViewFile:
     target = lake / SECURITY / path
     target.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), target)
+    table = pa.Table.from_pylist(list(rows), schema=schema)
+    pq.write_table(table, target, write_page_checksum=True)
     return ViewFile(path=str(path), rows=len(rows), bytes=target.stat().st_size)

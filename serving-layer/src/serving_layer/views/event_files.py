@@ -6,9 +6,9 @@ layer's own folder; the copies can be deleted at any time.
 """
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -68,19 +68,10 @@ class EventFileCache:
 
     def _convert(self, source: Path, file: ViewFile, copy: Path) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
-        names = ", ".join(f'"{name}"' for name in BATCH_EVENT_SCHEMA.names)
         partial = copy.with_suffix(".arrow.partial")
-        try:
-            with duckdb.connect() as connection, pa.OSFile(str(partial), "wb") as sink:
-                reader = connection.sql(
-                    f"SELECT {names} FROM read_parquet(?)",  # noqa: S608 - our own column names
-                    params=[str(source)],
-                ).to_arrow_reader(ROWS_PER_BATCH)
-                with pa.ipc.new_file(sink, STORED_SCHEMA) as writer:
-                    for batch in reader:
-                        writer.write_table(stored(batch.cast(BATCH_EVENT_SCHEMA)))
-        except (duckdb.Error, pa.ArrowInvalid, ValueError) as error:
-            raise DamagedFileError(file.path, _first_line(error)) from error
+        with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, STORED_SCHEMA) as writer:
+            for batch in read(source, file, BATCH_EVENT_SCHEMA):
+                writer.write_table(stored(batch))
         copied = _rows_of(partial)
         if copied != file.rows:
             raise DamagedFileError(file.path, f"holds {copied} rows, the manifest says {file.rows}")
@@ -108,6 +99,20 @@ def checked(source: Path, file: ViewFile) -> None:
         raise DamagedFileError(file.path, _first_line(error)) from error
     if rows != file.rows:
         raise DamagedFileError(file.path, f"holds {rows} rows, the manifest says {file.rows}")
+
+
+def read(source: Path, file: ViewFile, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a view file in a schema's columns and types, page checksums verified.
+
+    Raises:
+        RunError: Naming the file, if its bytes are not those that were written.
+    """
+    try:
+        with pq.ParquetFile(source, page_checksum_verification=True) as parquet:
+            for batch in parquet.iter_batches(ROWS_PER_BATCH, columns=schema.names):
+                yield batch.select(schema.names).cast(schema)
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise DamagedFileError(file.path, _first_line(error)) from error
 
 
 def _rows_of(path: Path) -> int:

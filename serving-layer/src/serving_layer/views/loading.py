@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import duckdb
 import numpy as np
 import orjson
 import pyarrow as pa
@@ -17,7 +15,7 @@ from contracts.views import AGGREGATE_SCHEMA, USER_SCHEMA, Manifest, ViewFile
 from serving_layer.errors import DamagedFileError, MissingFileError
 from serving_layer.views.alert_list import AlertList, entry
 from serving_layer.views.batch import Aggregates, BatchView, below, held_by_stream
-from serving_layer.views.event_files import EventFileCache, checked
+from serving_layer.views.event_files import EventFileCache, checked, read
 from serving_layer.views.index import EventIndex
 from serving_layer.views.interning import Interners
 from serving_layer.views.pieces import Piece
@@ -91,8 +89,14 @@ def _indexed(piece: Piece, file: ViewFile, interners: Interners) -> EventIndex:
 
 def _users(security: Path, manifest: Manifest) -> UserTable:
     schema = USER_SCHEMA.append(pa.field("is_anomaly", pa.bool_()))
-    table = _table(security, manifest.user_files, schema, hive=True)
-    return UserTable(table, manifest.run_id)
+    tables = [schema.empty_table()]
+    for file in manifest.user_files:
+        users = _table(security, [file], USER_SCHEMA)
+        # The verdict is no column: it stands in the path.
+        verdict = "is_anomaly=1" in Path(file.path).parts
+        flags = pa.array([verdict] * users.num_rows, pa.bool_())
+        tables.append(users.append_column(schema.field("is_anomaly"), flags))
+    return UserTable(pa.concat_tables(tables), manifest.run_id)
 
 
 def _report(security: Path, manifest: Manifest) -> bytes:
@@ -106,31 +110,10 @@ def _report(security: Path, manifest: Manifest) -> bytes:
     return report
 
 
-def _table(
-    security: Path, files: Sequence[ViewFile], schema: pa.Schema, *, hive: bool = False
-) -> pa.Table:
+def _table(security: Path, files: Sequence[ViewFile], schema: pa.Schema) -> pa.Table:
     """Return the rows of small view files, in the schema's columns and types."""
+    batches: list[pa.RecordBatch] = []
     for file in files:
         checked(security / file.path, file)
-    with_rows = [file for file in files if file.rows]
-    if not with_rows:
-        return schema.empty_table()
-    names = ", ".join(f'"{name}"' for name in schema.names)
-    options = "hive_partitioning = true, union_by_name = true" if hive else "union_by_name = true"
-    query = f"SELECT {names} FROM read_parquet(?, {options})"  # noqa: S608 - our own column names
-    paths: list[Any] = [str(security / file.path) for file in with_rows]
-    try:
-        with duckdb.connect() as connection:
-            table = connection.sql(query, params=[paths]).to_arrow_table()
-    except duckdb.Error as error:
-        path = _blamed(str(error), with_rows)
-        raise DamagedFileError(path, str(error).splitlines()[0]) from error
-    if hive:
-        flags = pc.cast(table["is_anomaly"], pa.int64())
-        at = table.schema.get_field_index("is_anomaly")
-        table = table.set_column(at, "is_anomaly", pc.cast(flags, pa.bool_()))
-    return table.cast(schema)
-
-
-def _blamed(message: str, files: Sequence[ViewFile]) -> str:
-    return next((file.path for file in files if Path(file.path).name in message), files[0].path)
+        batches += read(security / file.path, file, schema)
+    return pa.Table.from_batches(batches, schema)
