@@ -64,6 +64,19 @@ def test_a_user_under_attack_is_anomalous_with_both_layers_as_witnesses(client):
     assert all(one["reason"] and one["evidence"] for one in body["action_details"])
 
 
+def test_an_answer_reads_top_down_the_verdict_first(client):
+    parts = ask(client, "Is user manager anomalous?")["answer"].split("\n\n")
+
+    assert parts[0] == (
+        'User "manager" is anomalous according to both the batch layer and the live layer [E1] [E2].'
+    )
+    strongest = next(part for part in parts if part.startswith("Event ")).split("\n")
+    assert len(strongest) == 3
+    assert all(line.count('"') == 6 for line in strongest)  # the event and two reasons
+    assert "0.97" in strongest[0]
+    assert max(len(part) for part in parts) < 500
+
+
 def test_user_id_overrides_the_question(client):
     assert ask(client, "Is user manager anomalous?", user_id="alice")["verdict"] == "not_anomalous"
 
@@ -223,5 +236,7 @@ def test_a_hostile_user_name_changes_no_verdict_or_count(client, serving: Servin
     assert body["verdict"] == "anomalous"
     assert "4 events, 4 of them anomalous" in body["answer"]
     assert body["citation_check"]["dropped"] == 0
-    assert not set("<>\u202e\u200b\x00\n") & set(body["answer"])
+    assert not set("<>\u202e\u200b\x00\r\t") & set(body["answer"])
+    openings = ("User ", "In the ", "Event ", "Alert ", "Named ", "Possibly ")
+    assert all(line.startswith(openings) or not line for line in body["answer"].split("\n"))
     assert "://" not in body["answer"]

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from contracts.api import EventRecord, Page
 from genai_assistant.clock import when
-from genai_assistant.evidence import REAL_TIME, Findings, Ledger, Record
+from genai_assistant.evidence import PART, REAL_TIME, Findings, Ledger, Record
 from genai_assistant.phrases import spoken
 from genai_assistant.planner import Window
 from genai_assistant.records import event_status, source_address
@@ -135,8 +135,12 @@ def tell_fallback(found: Activity, findings: Findings, cite: str, of_whom: str =
     if found.is_fallback:
         latest = when(found.window.end_ms - 1)
         findings.say(
-            f"Nothing{of_whom} falls {spoken(found.window.label)} counted back from now; the "
-            f"latest known event is at {latest}, and this answer covers the same length of time "
+            f"Nothing{of_whom} falls {spoken(found.window.label)} counted back from now",
+            cite,
+            before=PART,
+        )
+        findings.say(
+            f"The latest known event is at {latest}; this answer covers the same length of time "
             "up to it",
             cite,
         )

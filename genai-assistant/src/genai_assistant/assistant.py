@@ -9,7 +9,7 @@ from contracts.api import UserAnomaly
 from genai_assistant.bodies import ActionOut, Answer, EvidenceOut, Query, UsageOut
 from genai_assistant.clock import now_ms
 from genai_assistant.confidence import confidence
-from genai_assistant.evidence import RAG, REAL_TIME, Findings, Ledger, Record
+from genai_assistant.evidence import LINE, PART, RAG, REAL_TIME, Findings, Ledger, Record
 from genai_assistant.hostile import cleaned, quote
 from genai_assistant.metrics import Metrics
 from genai_assistant.model import ChatModel
@@ -158,7 +158,8 @@ class Assistant:
         hits = await asyncio.to_thread(self._index.query, findings.context, THREAT_INTEL)
         chosen = {one.id: one for one in (*named, *(hit.document for hit in hits)) if one}
         cited = {one.record["id"]: one.id for one in ledger.evidence if one.source == RAG}
-        intel = []
+        intel: list[Record] = []
+        told = 0
         for document in list(chosen.values())[:THREAT_INTEL]:
             record = document.record()
             cite = cited.get(document.id) or ledger.add(document.kind, RAG, record)
@@ -168,7 +169,12 @@ class Assistant:
             relation = (
                 "Named by an alert" if document.id in findings.techniques else "Possibly related"
             )
-            findings.say(f"{relation}: {document.id} {quote(document.name)}", cite)
+            findings.say(
+                f"{relation}: {document.id} {quote(document.name)}",
+                cite,
+                before=LINE if told else PART,
+            )
+            told += 1
         return intel
 
     async def _word(

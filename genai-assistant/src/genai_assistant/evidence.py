@@ -12,6 +12,9 @@ RAG: Source = "rag"
 
 Record = dict[str, Any]
 
+SPACE, LINE, PART = " ", "\n", "\n\n"
+"""What stands before a sentence: it goes on, begins a line, or begins a part of the answer."""
+
 ABOUT_OURSELVES = frozenset({"source_failure", "capabilities"})
 """Kinds of record that tell about the assistant, not about what was asked."""
 
@@ -28,10 +31,11 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A sentence without its full stop, and the evidence it rests on."""
+    """A sentence without its full stop, the evidence it rests on, and what stands before it."""
 
     text: str
     cites: tuple[str, ...]
+    before: str = SPACE
 
     def render(self) -> str:
         """Return the sentence with its citations."""
@@ -88,6 +92,6 @@ class Findings:
     techniques: dict[str, str] = field(default_factory=dict)
     context: str = ""
 
-    def say(self, text: str, *cites: str) -> None:
+    def say(self, text: str, *cites: str, before: str = SPACE) -> None:
         """Add a sentence."""
-        self.statements.append(Statement(text, cites))
+        self.statements.append(Statement(text, cites, before))

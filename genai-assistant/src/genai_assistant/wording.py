@@ -1,10 +1,10 @@
 """From statements to the text of an answer: as they are, or as a model words them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from genai_assistant.bodies import CitationCheck
 from genai_assistant.errors import ModelError
-from genai_assistant.evidence import Ledger, Statement
+from genai_assistant.evidence import PART, Ledger, Statement
 from genai_assistant.model import ChatModel, Usage
 from genai_assistant.prompt import messages
 from genai_assistant.verify import check, is_contradicting, names_in, sentences
@@ -54,7 +54,8 @@ async def by_model(
         )
         return Wording(plain.text, plain.mode, checked, reply.usage)
     lead = _valid(statements[:1], ledger)
-    told = lead + [one for one in kept if one.text not in {first.text for first in lead}]
+    rest = [one for one in kept if one.text not in {first.text for first in lead}]
+    told = lead + [replace(one, before=PART) for one in rest[:1]] + rest[1:]
     checked = CitationCheck(
         cited=len(lead) + len(proposed),
         valid=len(lead) + len(kept),
@@ -70,4 +71,6 @@ def _valid(statements: list[Statement], ledger: Ledger) -> list[Statement]:
 
 
 def _joined(statements: list[Statement]) -> str:
-    return " ".join(statement.render() for statement in statements)
+    """Return the sentences as text: parts apart by a blank line, the verdict alone in front."""
+    told = "".join(f"{statement.before}{statement.render()}" for statement in statements)
+    return told.strip()

@@ -6,7 +6,7 @@ from collections import Counter
 from contracts.alerts import SEVERITIES, Alert
 from contracts.api import EventRecord, Page
 from genai_assistant.clock import when
-from genai_assistant.evidence import BATCH, REAL_TIME, Findings, Ledger, Record
+from genai_assistant.evidence import BATCH, LINE, PART, REAL_TIME, Findings, Ledger, Record
 from genai_assistant.hostile import quote
 from genai_assistant.phrases import counted
 from genai_assistant.planner import Plan
@@ -48,6 +48,7 @@ async def open_alerts(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
                 f"Begin with alert {quote(alert.alert_id)}: it is the newest of the most severe",
                 cite,
                 shown,
+                before=PART,
             )
         say_alert(findings, record, shown)
     findings.events = [alert_record(alert) for alert in alerts[:SHOWN]]
@@ -77,7 +78,9 @@ async def explain_known(alert: Alert, sources: Sources, ledger: Ledger) -> Findi
     record = alert_record(alert)
     cite = ledger.add("alert", REAL_TIME, record)
     say_alert(findings, record, cite)
-    findings.say(f"The rule {quote(alert.rule_id)} says: {quote(alert.description)}", cite)
+    findings.say(
+        f"The rule {quote(alert.rule_id)} says: {quote(alert.description)}", cite, before=PART
+    )
     if alert.source_ips:
         shown = ", ".join(quote(address) for address in alert.source_ips[:EVENTS_SHOWN])
         findings.say(f"Addresses among its evidence are {shown}", cite)
@@ -86,7 +89,11 @@ async def explain_known(alert: Alert, sources: Sources, ledger: Ledger) -> Findi
     if batch.value:
         verdict = ledger.add("user_batch_verdict", BATCH, verdict_record(batch.value))
         flagged = "flags" if batch.value.is_anomaly else "does not flag"
-        findings.say(f"The batch layer {flagged} user {quote(alert.user_id)} as anomalous", verdict)
+        findings.say(
+            f"The batch layer {flagged} user {quote(alert.user_id)} as anomalous",
+            verdict,
+            before=PART,
+        )
         findings.agreement = 1.0 if batch.value.is_anomaly else 0.8
     return findings
 
@@ -103,6 +110,7 @@ def _say_events(findings: Findings, ledger: Ledger, events: list[Fetched[EventRe
             f"Event {quote(record['event_id'])} at {when(record['timestamp'])} is of type "
             f"{quote(record['event_type'])}{origin}{status}",
             cite,
+            before=LINE if findings.events else PART,
         )
         findings.events.append(record)
 

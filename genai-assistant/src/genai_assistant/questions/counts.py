@@ -3,7 +3,7 @@
 import asyncio
 
 from genai_assistant.activity import TOTAL_ONLY, activity, record_activity, tell_fallback
-from genai_assistant.evidence import BATCH, REAL_TIME, Findings, Ledger
+from genai_assistant.evidence import BATCH, PART, REAL_TIME, Findings, Ledger
 from genai_assistant.phrases import counted, spoken
 from genai_assistant.planner import Plan
 from genai_assistant.sources import Sources
@@ -37,6 +37,7 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
             f"The batch layer knows {counted(report.value.total_users, 'user')}, "
             f"{report.value.anomalous_users:,} of them anomalous",
             cite,
+            before=PART,
         )
     window_cite = record_activity(seen, ledger)
     if window_cite and seen.rows:

@@ -4,7 +4,7 @@ import asyncio
 
 from contracts.api import AnomalyRecord
 from genai_assistant.clock import when
-from genai_assistant.evidence import REAL_TIME, Findings, Ledger
+from genai_assistant.evidence import PART, REAL_TIME, Findings, Ledger
 from genai_assistant.hostile import quote
 from genai_assistant.phrases import figure
 from genai_assistant.planner import Plan
@@ -57,7 +57,7 @@ def _say_parts(findings: Findings, ledger: Ledger, anomaly: AnomalyRecord) -> No
     }
     record = {**anomaly_record(anomaly), **parts}
     cite = ledger.add("anomaly", REAL_TIME, record)
-    say_anomaly(findings, record, cite)
+    say_anomaly(findings, record, cite, before=PART, whose=False)
     strongest = sorted(parts.items(), key=lambda part: -part[1])[:SHOWN]
     if strongest:
         told = ", ".join(f"{name} {figure(value)}" for name, value in strongest)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from contracts.events import USER_LOGIN_FAILED
 from genai_assistant.activity import NO_DATA_FRESHNESS, Activity, activity, tell_fallback
 from genai_assistant.clock import when
-from genai_assistant.evidence import REAL_TIME, Findings, Ledger, Record
+from genai_assistant.evidence import LINE, PART, REAL_TIME, Findings, Ledger, Record
 from genai_assistant.hostile import quote
 from genai_assistant.phrases import counted, spoken
 from genai_assistant.planner import Plan
@@ -113,12 +113,14 @@ def _say_summary(
         f"{spoken(found.window.label).capitalize()} there were {least}"
         f"{counted(record['failed_logins'], 'failed login')}{scope}, of "
         f"{counted(record['users'], 'user')} and from "
-        f"{counted(record['addresses'], 'address', 'addresses')}, first at {when(record['first'])} "
-        f"and last at {when(record['last'])}",
+        f"{counted(record['addresses'], 'address', 'addresses')}",
         cite,
     )
+    findings.say(
+        f"The first is at {when(record['first'])}, the last at {when(record['last'])}", cite
+    )
     users = ", ".join(f"{quote(row['user'])} ({row['failed']:,})" for row in record["by_user"])
-    findings.say(f"By user: {users}", cite)
+    findings.say(f"By user: {users}", cite, before=PART)
     if record["by_address"]:
         told = ", ".join(f"{quote(r['address'])} ({r['failed']:,})" for r in record["by_address"])
-        findings.say(f"By address: {told}", cite)
+        findings.say(f"By address: {told}", cite, before=LINE)

@@ -6,7 +6,7 @@ from collections import Counter
 from contracts.alerts import SEVERITIES
 from genai_assistant.activity import TOTAL_ONLY, activity, is_capped, record_activity, tell_fallback
 from genai_assistant.clock import when
-from genai_assistant.evidence import REAL_TIME, Findings, Ledger
+from genai_assistant.evidence import LINE, PART, REAL_TIME, Findings, Ledger
 from genai_assistant.phrases import counted, spoken
 from genai_assistant.planner import Plan
 from genai_assistant.questions.statements import say_alert, say_anomaly
@@ -68,12 +68,23 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
         f"{severities['HIGH']} HIGH)",
         found,
     )
-    for alert in sorted(raised, key=lambda one: -SEVERITIES.index(one.severity))[:SHOWN]:
+    worst = sorted(raised, key=lambda one: -SEVERITIES.index(one.severity))[:SHOWN]
+    for rank, alert in enumerate(worst):
         shown = alert_record(alert)
-        say_alert(findings, shown, ledger.add("alert", REAL_TIME, shown))
-    for row in sorted(rows, key=lambda row: -row.anomaly_score)[:SHOWN]:
+        say_alert(
+            findings,
+            shown,
+            ledger.add("alert", REAL_TIME, shown),
+            before=LINE if rank else PART,
+        )
+    for rank, row in enumerate(sorted(rows, key=lambda row: -row.anomaly_score)[:SHOWN]):
         told = anomaly_record(row)
-        say_anomaly(findings, told, ledger.add("anomaly", REAL_TIME, told))
+        say_anomaly(
+            findings,
+            told,
+            ledger.add("anomaly", REAL_TIME, told),
+            before=LINE if rank else PART,
+        )
     findings.events = [anomaly_record(row) for row in rows] or [
         event_record(row) for row in seen.rows if row.is_anomaly
     ]

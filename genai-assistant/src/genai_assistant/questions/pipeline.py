@@ -3,7 +3,7 @@
 import asyncio
 
 from contracts.api import Consistency
-from genai_assistant.evidence import BATCH, REAL_TIME, Findings, Ledger, Record
+from genai_assistant.evidence import BATCH, LINE, PART, REAL_TIME, Findings, Ledger, Record
 from genai_assistant.hostile import quote
 from genai_assistant.phrases import counted
 from genai_assistant.planner import Plan
@@ -27,6 +27,7 @@ async def investigate(_: Plan, sources: Sources, ledger: Ledger) -> Findings:
             f"Of {counted(totals.totalEvents, 'event')} the batch view holds "
             f"{totals.batchEvents:,} and the live view {totals.realtimeEvents:,}",
             cite,
+            before=PART,
         )
         if not totals.complete:
             findings.say("A part of the live view cannot be reached at the moment", cite)
@@ -63,9 +64,17 @@ def _say_account(findings: Findings, ledger: Ledger, account: Consistency) -> No
     )
     findings.say(
         f"Over {counted(record['partitions'], 'partition')} {account.missing:,} offsets are missing "
-        f"and {account.double:,} double; {record['batch_rows']:,} rows lie below the seam, "
-        f"{record['realtime_rows']:,} above it; {counted(record['dead_letters'], 'dead letter')} "
-        f"and {counted(record['duplicates'], 'duplicate')} were set aside",
+        f"and {account.double:,} double",
+        cite,
+        before=PART,
+    )
+    findings.say(
+        f"{record['batch_rows']:,} rows lie below the seam, {record['realtime_rows']:,} above it",
+        cite,
+    )
+    findings.say(
+        f"{counted(record['dead_letters'], 'dead letter')} and "
+        f"{counted(record['duplicates'], 'duplicate')} were set aside",
         cite,
     )
     if account.run_id:
@@ -77,5 +86,6 @@ def _say_account(findings: Findings, ledger: Ledger, account: Consistency) -> No
             f"Partition {one.partition} of topic {quote(one.topic)} misses {one.missing:,} and "
             f"doubles {one.double:,} offsets",
             shown,
+            before=LINE,
         )
     findings.agreement = 1.0 if is_sound else 0.6

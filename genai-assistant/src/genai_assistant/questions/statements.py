@@ -1,32 +1,36 @@
 """Sentences that several kinds of question share."""
 
 from genai_assistant.clock import when
-from genai_assistant.evidence import Findings, Record
+from genai_assistant.evidence import LINE, Findings, Record
 from genai_assistant.hostile import quote
 from genai_assistant.phrases import counted, figure
 
-MAX_REASONS = 3
+MAX_REASONS = 2
 
 
-def say_anomaly(findings: Findings, anomaly: Record, cite: str) -> None:
-    """State one anomalous event with its reasons."""
+def say_anomaly(
+    findings: Findings, anomaly: Record, cite: str, *, before: str = LINE, whose: bool = True
+) -> None:
+    """State one anomalous event with its two strongest reasons; the scorer orders them."""
     reasons = "; ".join(quote(reason) for reason in anomaly["reasons"][:MAX_REASONS])
-    because = f", because: {reasons}" if reasons else ""
+    because = f": {reasons}" if reasons else ""
+    of_user = f" of user {quote(anomaly['user'])}" if whose else ""
     findings.say(
-        f"Event {quote(anomaly['event_id'])} of user {quote(anomaly['user'])} at "
-        f"{when(anomaly['timestamp'])} has an anomaly score of "
-        f"{figure(anomaly['anomaly_score'])}{because}",
+        f"Event {quote(anomaly['event_id'])}{of_user} at {when(anomaly['timestamp'])} has an "
+        f"anomaly score of {figure(anomaly['anomaly_score'])}{because}",
         cite,
+        before=before,
     )
 
 
-def say_alert(findings: Findings, alert: Record, cite: str) -> None:
+def say_alert(findings: Findings, alert: Record, cite: str, *, before: str = LINE) -> None:
     """State one alert, and note its rule and techniques for the runbooks."""
     findings.say(
         f"Alert {quote(alert['alert_id'])} ({alert['severity']}, {quote(alert['alert_type'])}) "
         f"concerns user {quote(alert['user'])}: {counted(alert['event_count'], 'event')} between "
         f"{when(alert['first_seen'])} and {when(alert['last_seen'])}",
         cite,
+        before=before,
     )
     note_alert(findings, alert, cite)
 

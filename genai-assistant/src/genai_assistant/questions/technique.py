@@ -4,7 +4,7 @@ import asyncio
 import re
 
 from contracts.alerts import Alert
-from genai_assistant.evidence import RAG, REAL_TIME, Findings, Ledger, Record
+from genai_assistant.evidence import LINE, PART, RAG, REAL_TIME, Findings, Ledger, Record
 from genai_assistant.hostile import quote
 from genai_assistant.phrases import counted
 from genai_assistant.planner import Plan
@@ -50,8 +50,8 @@ def _say_document(findings: Findings, record: Record, cite: str) -> None:
     findings.say(f"{title}, of the tactic {tactics}" if tactics else title, cite)
     for sentence in re.split(r"(?<=[.])\s+", record["description"]):
         findings.say(sentence.rstrip("."), cite)
-    findings.say("To detect it: " + _listed(record["detection"]), cite)
-    findings.say("To respond: " + _listed(record["response"]), cite)
+    findings.say("To detect it: " + _listed(record["detection"]), cite, before=PART)
+    findings.say("To respond: " + _listed(record["response"]), cite, before=LINE)
 
 
 def _listed(items: list[str]) -> str:
@@ -77,4 +77,5 @@ def _say_sightings(findings: Findings, ledger: Ledger, record: Record, alerts: l
         f"Here, {len(seen):,} of the newest {counted(len(alerts), 'alert')} point to it, of "
         f"{counted(summary['users'], 'user')}",
         sighting,
+        before=PART,
     )

@@ -5,7 +5,7 @@ from collections import Counter
 
 from contracts.alerts import NOTIFIED_SEVERITIES, Alert
 from contracts.api import AnomalyRecord
-from genai_assistant.evidence import BATCH, REAL_TIME, Findings, Ledger, Record
+from genai_assistant.evidence import BATCH, LINE, PART, REAL_TIME, Findings, Ledger, Record
 from genai_assistant.hostile import quote
 from genai_assistant.phrases import counted, figure
 from genai_assistant.planner import Plan
@@ -61,6 +61,7 @@ def _say_report(findings: Findings, ledger: Ledger, report: Report) -> None:
             f"Number {rank} is user {quote(user.user)}, {flagged}, with a normalised anomaly score "
             f"of {figure(user.anomaly_score_normalized)} over {counted(user.total_events, 'event')}",
             one,
+            before=PART if rank == 1 else LINE,
         )
 
 
@@ -81,17 +82,20 @@ def _say_live(
     if users:
         told = ", ".join(f"{quote(name)} ({number:,})" for name, number in users.most_common(SHOWN))
         findings.say(
-            f"Among the newest {counted(len(rows), 'anomalous event')}, most are of {told}", cite
+            f"Among the newest {counted(len(rows), 'anomalous event')}, most are of {told}",
+            cite,
+            before=PART,
         )
     else:
-        findings.say("No anomalous event is known", cite)
+        findings.say("No anomalous event is known", cite, before=PART)
     findings.say(
         f"Open HIGH or CRITICAL alerts number {len(serious):,} among the newest, of "
         f"{counted(summary['users_with_serious_alerts'], 'user')}",
         cite,
     )
-    for row in sorted(rows, key=lambda row: -row.anomaly_score)[:EXAMPLES]:
+    for rank, row in enumerate(sorted(rows, key=lambda row: -row.anomaly_score)[:EXAMPLES]):
         record = anomaly_record(row)
-        say_anomaly(findings, record, ledger.add("anomaly", REAL_TIME, record))
+        shown = ledger.add("anomaly", REAL_TIME, record)
+        say_anomaly(findings, record, shown, before=LINE if rank else PART)
     for alert in serious[:EXAMPLES]:
         note_alert(findings, alert_record(alert), cite)

@@ -4,7 +4,7 @@ import asyncio
 
 from genai_assistant.activity import Activity, activity, record_activity, tell_fallback
 from genai_assistant.clock import when
-from genai_assistant.evidence import BATCH, REAL_TIME, Findings, Ledger, Record
+from genai_assistant.evidence import BATCH, LINE, PART, REAL_TIME, Findings, Ledger, Record
 from genai_assistant.hostile import quote
 from genai_assistant.phrases import counted, spoken
 from genai_assistant.planner import Plan
@@ -31,14 +31,17 @@ async def of_user(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
         for alert in (alerts.value.data if alerts.value else [])
         if seen.window.start_ms <= alert.last_seen < seen.window.end_ms
     ]
-    for alert in raised[:SHOWN]:
+    for rank, alert in enumerate(raised[:SHOWN]):
         record = alert_record(alert)
-        say_alert(findings, record, ledger.add("alert", REAL_TIME, record))
+        shown = ledger.add("alert", REAL_TIME, record)
+        say_alert(findings, record, shown, before=LINE if rank else PART)
         findings.context += f" {alert.alert_type} {alert.description}"
     if batch.value:
         cite = ledger.add("user_batch_verdict", BATCH, verdict_record(batch.value))
         flagged = "flags" if batch.value.is_anomaly else "does not flag"
-        findings.say(f"The batch layer {flagged} user {quote(user)} as anomalous", cite)
+        findings.say(
+            f"The batch layer {flagged} user {quote(user)} as anomalous", cite, before=PART
+        )
     return findings
 
 
@@ -61,8 +64,9 @@ def _tell(findings: Findings, ledger: Ledger, seen: Activity, subject: str, name
     tell_fallback(seen, findings, cite, f" of {subject} {quote(name)}")
     _say_summary(findings, ledger.by_id()[cite].record, cite, f"{subject} {quote(name)}", seen)
     anomalous = [row for row in seen.rows if row.is_anomaly]
-    for row in sorted(anomalous, key=lambda row: -(row.anomaly_score or 0))[:SHOWN]:
-        _say_event(findings, ledger, event_record(row))
+    strongest = sorted(anomalous, key=lambda row: -(row.anomaly_score or 0))[:SHOWN]
+    for rank, row in enumerate(strongest):
+        _say_event(findings, ledger, event_record(row), before=LINE if rank else PART)
         findings.context += f" {row.event_type}"
     findings.events = [event_record(row) for row in anomalous or seen.rows]
 
@@ -71,20 +75,19 @@ def _say_summary(
     findings: Findings, record: Record, cite: str, subject: str, seen: Activity
 ) -> None:
     least = "" if seen.is_exact else "at least "
-    findings.say(
-        f"{spoken(seen.window.label).capitalize()} {subject} has {least}"
-        f"{counted(record['events'], 'event')}, from {when(record['first_event'])} to "
-        f"{when(record['last_event'])}"
-        if record["events"] == record["events_examined"]
-        else f"{spoken(seen.window.label).capitalize()} {subject} has {least}"
-        f"{counted(record['events'], 'event')}; what follows looks at the newest "
-        f"{record['events_examined']:,}, back to {when(record['first_event'])}",
-        cite,
-    )
+    has = f"{spoken(seen.window.label).capitalize()} {subject} has {least}"
+    number = counted(record["events"], "event")
+    first, last = when(record["first_event"]), when(record["last_event"])
+    if record["events"] == record["events_examined"]:
+        findings.say(f"{has}{number}, from {first} to {last}", cite)
+    else:
+        newest = f"{record['events_examined']:,}"
+        findings.say(f"{has}{number}", cite)
+        findings.say(f"What follows looks at the newest {newest}, back to {first}", cite)
     types = ", ".join(f"{number:,} {quote(kind)}" for kind, number in record["event_types"].items())
+    findings.say(f"They are {types}", cite, before=PART)
     findings.say(
-        f"They are {types}; {record['failed_events']:,} failed and "
-        f"{record['anomalous_events']:,} scored as anomalous",
+        f"Failed: {record['failed_events']:,}; scored as anomalous: {record['anomalous_events']:,}",
         cite,
     )
     if record["top_addresses"]:
@@ -96,7 +99,7 @@ def _say_summary(
         )
 
 
-def _say_event(findings: Findings, ledger: Ledger, record: Record) -> None:
+def _say_event(findings: Findings, ledger: Ledger, record: Record, *, before: str) -> None:
     cite = ledger.add("event", REAL_TIME, record)
     score = record["anomaly_score"]
     origin = f" from {quote(record['source_ip'])}" if record["source_ip"] else ""
@@ -105,4 +108,5 @@ def _say_event(findings: Findings, ledger: Ledger, record: Record) -> None:
         f"Event {quote(record['event_id'])} of user {quote(record['user'])}, of type "
         f"{quote(record['event_type'])}{origin} at {when(record['timestamp'])}, stands out{scored}",
         cite,
+        before=before,
     )

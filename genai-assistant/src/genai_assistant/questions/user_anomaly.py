@@ -3,7 +3,7 @@
 import asyncio
 from typing import Literal
 
-from contracts.alerts import NOTIFIED_SEVERITIES, Alert
+from contracts.alerts import NOTIFIED_SEVERITIES, SEVERITIES, Alert
 from contracts.api import AnomalyRecord, UserAnomaly
 from genai_assistant.activity import (
     activity,
@@ -13,11 +13,11 @@ from genai_assistant.activity import (
     tell_fallback,
 )
 from genai_assistant.clock import when
-from genai_assistant.evidence import BATCH, REAL_TIME, Findings, Ledger, Record
+from genai_assistant.evidence import BATCH, LINE, PART, REAL_TIME, Findings, Ledger, Record
 from genai_assistant.hostile import quote
 from genai_assistant.phrases import counted, figure, spoken
 from genai_assistant.planner import Plan, Window
-from genai_assistant.questions.statements import say_alert, say_anomaly
+from genai_assistant.questions.statements import MAX_REASONS, say_alert, say_anomaly
 from genai_assistant.records import alert_record, anomaly_record, event_record, verdict_record
 from genai_assistant.sources import Fetched, Sources
 
@@ -78,12 +78,12 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
     findings.verdict, findings.agreement = VERDICTS[opinions]
     cites = [cite for cite in (batch_cite, live_cite) if cite]
     _say_verdict(findings, user, opinions, cites)
-    if batch.value and batch_cite:
-        _say_batch(findings, batch.value, batch_cite)
     if live_cite:
         tell_fallback(seen, findings, live_cite, f" of user {quote(user)}")
         _say_live(findings, user, seen.window, ledger.by_id()[live_cite].record, live_cite)
     _say_examples(findings, ledger, recent, raised)
+    if batch.value and batch_cite:
+        _say_batch(findings, batch.value, batch_cite)
     findings.events = [event_record(row) for row in seen.rows if row.is_anomaly] or [
         anomaly_record(anomaly) for anomaly in recent
     ]
@@ -157,16 +157,18 @@ def _say_batch(findings: Findings, verdict: UserAnomaly, cite: str) -> None:
     findings.say(
         f"The batch layer gives user {quote(verdict.user)} a normalised anomaly score of "
         f"{figure(verdict.anomaly_score_normalized)} over "
-        f"{counted(verdict.total_events, 'event')} between {when(verdict.first_seen)} and "
+        f"{counted(verdict.total_events, 'event')}, from {when(verdict.first_seen)} to "
         f"{when(verdict.last_seen)}",
         cite,
+        before=PART,
     )
-    for reason in verdict.reasons[:SHOWN]:
+    for reason in verdict.reasons[:MAX_REASONS]:
         low, middle, high = reason.typical
         findings.say(
-            f"Feature {reason.feature} is {figure(reason.value)}, while {figure(middle)} is "
-            f"typical and most users lie between {figure(low)} and {figure(high)}",
+            f"Feature {reason.feature} is {figure(reason.value)}; typical is {figure(middle)}, "
+            f"and most users lie between {figure(low)} and {figure(high)}",
             cite,
+            before=LINE,
         )
 
 
@@ -177,10 +179,18 @@ def _say_live(findings: Findings, user: str, window: Window, record: Record, cit
     least = "" if record["is_exact"] else "at least "
     findings.say(
         f"{spoken(window.label).capitalize()} user {quote(user)} has {least}"
-        f"{counted(record['events'], 'event')}, {least}{record['anomalous_events']:,} of them anomalous, "
-        f"and {counted(record['open_alerts'], 'open alert')}, "
-        f"{record['serious_open_alerts']:,} of them HIGH or CRITICAL; first at "
-        f"{when(record['first_event'])}, last at {when(record['last_event'])}",
+        f"{counted(record['events'], 'event')}, {least}{record['anomalous_events']:,} of them "
+        "anomalous",
+        cite,
+        before=LINE if findings.statements[-1].cites == (cite,) else PART,
+    )
+    findings.say(
+        f"The first is at {when(record['first_event'])}, the last at {when(record['last_event'])}",
+        cite,
+    )
+    findings.say(
+        f"Open alerts: {record['open_alerts']:,}, of these HIGH or CRITICAL: "
+        f"{record['serious_open_alerts']:,}",
         cite,
     )
 
@@ -188,13 +198,19 @@ def _say_live(findings: Findings, user: str, window: Window, record: Record, cit
 def _say_examples(
     findings: Findings, ledger: Ledger, recent: list[AnomalyRecord], raised: list[Alert]
 ) -> None:
-    words = []
+    words: list[str] = []
     for anomaly in sorted(recent, key=lambda row: -row.anomaly_score)[:SHOWN]:
         record = anomaly_record(anomaly)
-        say_anomaly(findings, record, ledger.add("anomaly", REAL_TIME, record))
+        shown = ledger.add("anomaly", REAL_TIME, record)
+        say_anomaly(findings, record, shown, before=LINE if words else PART, whose=False)
         words += [anomaly.event_type, *record["reasons"]]
-    for alert in raised[:SHOWN]:
-        shown = alert_record(alert)
-        say_alert(findings, shown, ledger.add("alert", REAL_TIME, shown))
+    for rank, alert in enumerate(_worst_first(raised)[:SHOWN]):
+        told = alert_record(alert)
+        shown = ledger.add("alert", REAL_TIME, told)
+        say_alert(findings, told, shown, before=LINE if rank else PART)
         words += [alert.alert_type, alert.description]
     findings.context = " ".join(words)
+
+
+def _worst_first(raised: list[Alert]) -> list[Alert]:
+    return sorted(raised, key=lambda one: (-SEVERITIES.index(one.severity), -one.last_seen))
