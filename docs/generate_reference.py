@@ -165,9 +165,6 @@ INTRODUCTIONS = {
     "genai_assistant": "Port 8002. Answers 200 also when a source or the model fails: `mode` says so.",
 }
 
-BATCH_ID, RUN_ID, TABLE = "404 `BATCH_NOT_FOUND`", "404 `RUN_NOT_FOUND`", "404 `TABLE_NOT_FOUND`"
-INVALID = "400 `INVALID_REQUEST`"
-NOT_READY = "409 `BATCH_NOT_READY`"
 PROMETHEUS = "Prometheus text"
 AGGREGATED = "`{batchId, analysisType, data[]}`; of `full_report`, `data` is a list per analysis"
 
@@ -198,38 +195,25 @@ NOTES: dict[str, dict[str, tuple[str, str]]] = {
         "GET /health": ("`{status, spark, uptime}`, seconds", ""),
         "GET /metrics": (PROMETHEUS, ""),
         "POST /stop": ("`{status: shutting_down}`", ""),
-        "POST /security/run": ("", f"{INVALID}, 409 `RUN_ALREADY_RUNNING`"),
-        "GET /security/runs": ("", INVALID),
-        "GET /security/runs/{run_id}": ("", RUN_ID),
-        "POST /stream/start": (
-            "`{status: started, queryIds[]}`",
-            f"{INVALID}, 409 `STREAM_ALREADY_RUNNING`",
-        ),
+        "POST /stream/start": ("`{status: started, queryIds[]}`", ""),
         "POST /stream/stop": ("`{status: stopped, queriesStopped}`", ""),
         "GET /stream/status": (
             "`{active, topic, queries[{id, name, isActive, lastProgress, recentProgress, restarts, "
             "exception, lastError}]}`",
             "",
         ),
-        "POST /batch/run": ("`{batchId, status: PENDING}`", INVALID),
-        "GET /batch/status/{batch_id}": ("", BATCH_ID),
+        "POST /batch/run": ("`{batchId, status: PENDING}`", ""),
         "GET /batch/data/{batch_id}": (
             "`{batchId, status, rowCount, page{limit, offset, returned, hasMore}, data[]}`, headers "
             "`X-Total-Count`, `X-Page-Size`, `X-Page-Offset`",
-            f"{INVALID}, {BATCH_ID}, {NOT_READY}",
+            "",
         ),
-        "GET /batch/data/{batch_id}/aggregated": (
-            AGGREGATED,
-            f"{INVALID}, {BATCH_ID}, {NOT_READY}",
-        ),
-        "GET /batch/list": ("", INVALID),
-        "POST /batch/{batch_id}/cancel": ("", BATCH_ID),
-        "DELETE /batch/{batch_id}": ("", BATCH_ID),
+        "GET /batch/data/{batch_id}/aggregated": (AGGREGATED, ""),
         "GET /tables": ("`{tables[]}`", ""),
-        "GET /tables/{name}/history": ("`{table, history[]}`", f"{INVALID}, {TABLE}"),
-        "POST /tables/{name}/optimize": ("`{table, result[]}`", TABLE),
-        "POST /tables/{name}/zorder": ("`{table, result[]}`", f"{INVALID}, {TABLE}"),
-        "POST /tables/{name}/vacuum": ("`{table, result[]}`", f"{INVALID}, {TABLE}"),
+        "GET /tables/{name}/history": ("`{table, history[]}`", ""),
+        "POST /tables/{name}/optimize": ("`{table, result[]}`", ""),
+        "POST /tables/{name}/zorder": ("`{table, result[]}`", ""),
+        "POST /tables/{name}/vacuum": ("`{table, result[]}`", ""),
     },
     "serving_layer": {
         "GET /api/alerts/stream": ("server-sent events of type `alert`", ""),
@@ -345,9 +329,13 @@ def _answer(call: str, operation: dict[str, Any]) -> str:
 
 
 def _errors(package: str, operation: dict[str, Any]) -> str:
-    # The batch layer answers 400 where its OpenAPI document has the framework's 422.
-    codes = sorted(code for code in operation["responses"] if int(code) >= 400)
-    return ", ".join(code for code in codes if package != "batch_layer" or code != "422")
+    found = sorted(
+        (code, response) for code, response in operation["responses"].items() if int(code) >= 400
+    )
+    if package != "batch_layer":
+        return ", ".join(code for code, _ in found)
+    # Its responses are described by their error codes; what every call may answer is said once.
+    return ", ".join(f"{code} {error['description']}" for code, error in found if int(code) < 500)
 
 
 Definition = tuple[str, str, str]

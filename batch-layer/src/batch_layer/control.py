@@ -6,11 +6,13 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from batch_layer.dependencies import ServicesDep
+from batch_layer.error_bodies import answers
+from batch_layer.errors import ServiceUnavailableError
 
 router = APIRouter(tags=["control"])
 
 
-@router.get("/health")
+@router.get("/health", responses=answers(ServiceUnavailableError))
 def health(services: ServicesDep) -> dict[str, Any]:
     """Say whether the session is up; 503 when it is not."""
     _ = services.spark

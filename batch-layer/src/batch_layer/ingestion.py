@@ -147,8 +147,10 @@ def _check_no_loss(topic: str, before: Coverage, held: TopicOffsets) -> None:
         if first is None or end < following:
             raise IngestionError(
                 f"{topic}[{partition}] was ingested up to offset {following}, but the broker's log "
-                f"ends at {end}: the topic was deleted and created anew; move its master table and "
-                "checkpoint away to begin again"
+                f"ends at {end}: the topic was deleted and created anew; to begin again, move "
+                f"{MASTER}/{topic} and {MASTER}/_checkpoints/{topic} of the lake and the speed "
+                "layer's store of the topic away, then recompute all history with `python -m "
+                "batch_layer security-run --full`"
             )
         if first > following:
             raise IngestionError(

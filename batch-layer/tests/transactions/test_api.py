@@ -324,6 +324,47 @@ def test_a_stream_goes_on_where_it_was_and_final_windows_come_once(
     }  # fmt: skip
 
 
+def test_a_stream_goes_on_after_a_restart_unless_it_was_stopped(settings, lend, broker, topic):
+    settings = settings.model_copy(update={"kafka_bootstrap_servers": broker.bootstrap_servers})
+
+    def restarted(action):
+        with TestClient(create_app(settings, lend)) as client:
+            until(lambda: client.get("/health").status_code == 200, "the service is not healthy")
+            return action(client)
+
+    started = restarted(lambda client: client.post("/stream/start", json={"topic": topic}).json())
+    status = restarted(lambda client: client.get("/stream/status").json())
+    assert (status["active"], status["topic"]) == (True, topic)
+    assert [query["id"] for query in status["queries"]] == started["queryIds"]
+    assert restarted(lambda client: client.post("/stream/stop").json())["queriesStopped"] == 2
+    assert restarted(lambda client: client.get("/stream/status").json())["active"] is False
+
+
+def test_every_call_declares_the_errors_it_answers(client):
+    document = client.get("/openapi.json").json()
+
+    answers = {
+        f"{method.upper()} {path}": operation["responses"]
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+    assert not [call for call, found in answers.items() if "422" in found]
+    assert answers["GET /batch/data/{batch_id}"].keys() == {
+        "200",
+        "400",
+        "404",
+        "409",
+        "500",
+        "503",
+    }
+    assert answers["POST /security/run"]["409"]["description"] == "`RUN_ALREADY_RUNNING`"
+    schema = answers["POST /stream/start"]["409"]["content"]["application/json"]["schema"]
+    assert schema["$ref"].endswith("/ErrorBody")
+    assert document["components"]["schemas"]["ErrorBody"]["required"] == [
+        "error", "message", "timestamp"
+    ]  # fmt: skip
+
+
 def _rows_read(client) -> int:
     queries = client.get("/stream/status").json()["queries"]
     reads = [sum(item["numInputRows"] for item in query["recentProgress"]) for query in queries]

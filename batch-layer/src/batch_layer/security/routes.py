@@ -9,11 +9,23 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from batch_layer.dependencies import ServicesDep
+from batch_layer.error_bodies import answers
+from batch_layer.errors import (
+    BatchLayerError,
+    InvalidRequestError,
+    RunAlreadyRunningError,
+    RunNotFoundError,
+    ServiceUnavailableError,
+)
 from batch_layer.security.bounded import BoundedOptions
 from batch_layer.security.registry import RunRecord
 from batch_layer.security.run import RunOptions
 
-router = APIRouter(prefix="/security", tags=["security"])
+router = APIRouter(
+    prefix="/security",
+    tags=["security"],
+    responses=answers(ServiceUnavailableError, BatchLayerError),
+)
 
 
 class RunRequest(BaseModel):
@@ -24,7 +36,11 @@ class RunRequest(BaseModel):
     full: bool = Field(False, description="Recompute all history.")
     algorithm: Literal["isolation_forest", "kmeans"] = "isolation_forest"
     contamination: float | None = Field(
-        None, gt=0, le=0.5, description="Share of users to call anomalous; null calibrates."
+        None,
+        gt=0,
+        le=0.5,
+        description="Share of users to call anomalous; null calibrates, with `maxEvents` too "
+        "(0.1 is the default of the command `security-run --max-events` only).",
     )
     max_events: int | None = Field(
         None, ge=1, description="Read only so many events, from the earliest; publishes nothing."
@@ -48,7 +64,11 @@ class RunList(BaseModel):
     runs: list[RunRecord]
 
 
-@router.post("/run", status_code=HTTPStatus.ACCEPTED)
+@router.post(
+    "/run",
+    status_code=HTTPStatus.ACCEPTED,
+    responses=answers(InvalidRequestError, RunAlreadyRunningError),
+)
 def start_run(services: ServicesDep, request: RunRequest | None = None) -> RunAccepted:
     """Start a security run."""
     request = request or RunRequest()
@@ -62,13 +82,13 @@ def start_run(services: ServicesDep, request: RunRequest | None = None) -> RunAc
     return RunAccepted(run_id=record.run_id, status=record.status)
 
 
-@router.get("/runs/{run_id}")
+@router.get("/runs/{run_id}", responses=answers(RunNotFoundError))
 def read_run(services: ServicesDep, run_id: str) -> RunRecord:
     """Say how a run is doing."""
     return services.security.get(run_id)
 
 
-@router.get("/runs")
+@router.get("/runs", responses=answers(InvalidRequestError))
 def list_runs(services: ServicesDep, limit: Annotated[int, Query(ge=1, le=1000)] = 20) -> RunList:
     """List runs, newest first."""
     total, runs = services.security.latest(limit)

@@ -8,7 +8,16 @@ from pydantic import BaseModel, Field
 from pydantic_core import to_json
 
 from batch_layer.dependencies import TransactionsDep
-from batch_layer.errors import InvalidRequestError
+from batch_layer.error_bodies import answers
+from batch_layer.errors import (
+    BatchLayerError,
+    BatchNotFoundError,
+    BatchNotReadyError,
+    InvalidRequestError,
+    ServiceUnavailableError,
+    StreamAlreadyRunningError,
+)
+from batch_layer.transactions.errors import TableNotFoundError
 from batch_layer.transactions.maintenance import RETENTION_HOURS
 from batch_layer.transactions.records import BatchRecord, Status
 from batch_layer.transactions.requests import BatchRunRequest, StreamStartRequest
@@ -40,10 +49,15 @@ class VacuumRequest(BaseModel):
     retentionHours: int = Field(RETENTION_HOURS, ge=RETENTION_HOURS)
 
 
-router = APIRouter(tags=["transactions"])
+router = APIRouter(
+    tags=["transactions"], responses=answers(ServiceUnavailableError, BatchLayerError)
+)
+
+_DATA_ERRORS = answers(InvalidRequestError, BatchNotFoundError, BatchNotReadyError)
+_TABLE_ERRORS = answers(InvalidRequestError, TableNotFoundError)
 
 
-@router.post("/stream/start")
+@router.post("/stream/start", responses=answers(InvalidRequestError, StreamAlreadyRunningError))
 def start_stream(request: StreamStartRequest, transactions: TransactionsDep) -> dict[str, Any]:
     """Start both streaming queries where they stopped, or at the beginning of the topic."""
     return {"status": "started", "queryIds": transactions.start_stream(request.topic)}
@@ -61,20 +75,20 @@ def stream_status(transactions: TransactionsDep) -> dict[str, Any]:
     return transactions.streams.status()
 
 
-@router.post("/batch/run", status_code=202)
+@router.post("/batch/run", status_code=202, responses=answers(InvalidRequestError))
 def run_batch(request: BatchRunRequest, transactions: TransactionsDep) -> dict[str, str]:
     """Queue a batch over an offset range of a topic, or over dates of the lake."""
     record = transactions.submit(request)
     return {"batchId": record.batch_id, "status": Status.PENDING}
 
 
-@router.get("/batch/status/{batch_id}")
+@router.get("/batch/status/{batch_id}", responses=answers(BatchNotFoundError))
 def batch_status(batch_id: str, transactions: TransactionsDep) -> BatchRecord:
     """Return a batch's record."""
     return transactions.batch(batch_id)
 
 
-@router.get("/batch/data/{batch_id}", response_class=Response)
+@router.get("/batch/data/{batch_id}", response_class=Response, responses=_DATA_ERRORS)
 def batch_data(
     batch_id: str,
     transactions: TransactionsDep,
@@ -107,7 +121,7 @@ def batch_data(
     return _json(body, headers)
 
 
-@router.get("/batch/data/{batch_id}/aggregated", response_class=Response)
+@router.get("/batch/data/{batch_id}/aggregated", response_class=Response, responses=_DATA_ERRORS)
 def aggregated_data(
     batch_id: str,
     transactions: TransactionsDep,
@@ -119,7 +133,7 @@ def aggregated_data(
     return _json({"batchId": batch_id, "analysisType": record.analysis_type, "data": rows})
 
 
-@router.get("/batch/list")
+@router.get("/batch/list", responses=answers(InvalidRequestError))
 def list_batches(
     transactions: TransactionsDep,
     status: Status | None = None,
@@ -130,8 +144,8 @@ def list_batches(
     return BatchList(total=total, batches=batches)
 
 
-@router.delete("/batch/{batch_id}")
-@router.post("/batch/{batch_id}/cancel")
+@router.delete("/batch/{batch_id}", responses=answers(BatchNotFoundError))
+@router.post("/batch/{batch_id}/cancel", responses=answers(BatchNotFoundError))
 def cancel_batch(batch_id: str, transactions: TransactionsDep) -> BatchRecord:
     """Cancel a batch; one that is finished stays as it is."""
     return transactions.cancel(batch_id)
@@ -143,7 +157,7 @@ def list_tables(transactions: TransactionsDep) -> dict[str, list[str]]:
     return {"tables": transactions.tables.names()}
 
 
-@router.get("/tables/{name:path}/history", response_class=Response)
+@router.get("/tables/{name:path}/history", response_class=Response, responses=_TABLE_ERRORS)
 def table_history(
     name: str, transactions: TransactionsDep, limit: Annotated[int, Query(ge=1, le=1000)] = 20
 ) -> Response:
@@ -151,19 +165,19 @@ def table_history(
     return _json({"table": name, "history": transactions.tables.history(name, limit)})
 
 
-@router.post("/tables/{name:path}/optimize", response_class=Response)
+@router.post("/tables/{name:path}/optimize", response_class=Response, responses=_TABLE_ERRORS)
 def optimize_table(name: str, transactions: TransactionsDep) -> Response:
     """Compact a table's small files."""
     return _json({"table": name, "result": transactions.tables.optimize(name)})
 
 
-@router.post("/tables/{name:path}/zorder", response_class=Response)
+@router.post("/tables/{name:path}/zorder", response_class=Response, responses=_TABLE_ERRORS)
 def zorder_table(name: str, request: ZorderRequest, transactions: TransactionsDep) -> Response:
     """Compact a table and cluster its rows by columns."""
     return _json({"table": name, "result": transactions.tables.zorder(name, request.columns)})
 
 
-@router.post("/tables/{name:path}/vacuum", response_class=Response)
+@router.post("/tables/{name:path}/vacuum", response_class=Response, responses=_TABLE_ERRORS)
 def vacuum_table(
     name: str, transactions: TransactionsDep, request: VacuumRequest | None = None
 ) -> Response:

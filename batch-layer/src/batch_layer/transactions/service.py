@@ -13,6 +13,7 @@ from batch_layer.transactions.registry import Registry
 from batch_layer.transactions.runner import batch_paths
 from batch_layer.transactions.streams import Streams
 from batch_layer.transactions.tables import Snapshot, snapshot
+from batch_layer.transactions.wanted import WantedStream
 from contracts.topics import TopicSpec, dead_letter_topic
 
 if TYPE_CHECKING:
@@ -37,12 +38,19 @@ class TransactionService:
         self._registry = Registry(settings.data_dir)
         self._batches = Batches(spark, settings, self._registry)
         self.streams = Streams(spark, settings)
+        self._wanted = WantedStream(settings.data_dir / "stream-topic")
         self.tables = Tables(spark, settings.lake_dir)
 
     def start(self) -> None:
-        """Close the books on batches that an earlier process left under way."""
+        """Close the books on batches of an earlier process; go on with the stream it ran."""
         for batch_id in self._registry.fail_unfinished(INTERRUPTED):
             logger.warning("%s was under way when the batch layer stopped: FAILED", batch_id)
+        if (topic := self._wanted.topic()) is not None:
+            logger.info("the stream of %s goes on where it was", topic)
+            try:
+                self.streams.start(topic)
+            except Exception:  # the API must come up: there the stream can be started again
+                logger.exception("the stream of %s cannot be started", topic)
 
     def stop(self, drain_seconds: float) -> None:
         """Drain streams, wait up to ``drain_seconds`` for running batches."""
@@ -53,6 +61,8 @@ class TransactionService:
     def start_stream(self, topic: str) -> list[str]:
         """Start the streaming queries over a topic; returns their ids.
 
+        Until ``stop_stream`` they are started at every start of the service.
+
         Raises:
             InvalidRequestError: If there is no such topic.
             StreamAlreadyRunningError: If they run.
@@ -61,10 +71,13 @@ class TransactionService:
         self.streams.check_stopped()
         held_offsets(self._settings, topic)
         ensure_topic(self._settings, TopicSpec(dead_letter_topic(topic), 1))
-        return self.streams.start(topic)
+        ids = self.streams.start(topic)
+        self._wanted.keep(topic)
+        return ids
 
     def stop_stream(self) -> int:
         """Drain and stop the streaming queries; returns how many ran."""
+        self._wanted.forget()
         return self.streams.stop(self._settings.drain_timeout.total_seconds())
 
     def submit(self, request: "BatchRunRequest") -> BatchRecord:
