@@ -1,0 +1,56 @@
+"""2,000 lines of a real sshd log (Loghub, ISSRE 2023); they lie beside the repository."""
+
+import json
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+
+from contracts.decoder import decode_security_events
+from detection import Engine
+
+LOG = Path(__file__).resolve().parents[3] / "shared" / "data" / "OpenSSH_2k.log"
+MINUTE_MS = 60_000
+
+pytestmark = pytest.mark.skipif(not LOG.exists(), reason=f"the real sshd log is absent: {LOG}")
+
+
+@pytest.fixture
+def values(adapter):
+    one = adapter()
+    return [event.value for line in LOG.read_bytes().splitlines() for event in one.events(line)]
+
+
+def test_attempts_of_the_real_log(values):
+    events = [json.loads(value) for value in values]
+    failed = [event for event in events if event["status"] == "failed"]
+    by_source = Counter(event["source_ip"] for event in failed)
+
+    assert len(failed) == 532
+    assert by_source.most_common(1) == [("183.62.140.253", 286)]
+    assert [event["user"] for event in events if event["status"] == "success"] == ["fztu"]
+    assert len({event["event_id"] for event in events}) == 533
+
+
+def test_sources_with_five_failures_in_a_minute(values):
+    times = defaultdict(list)
+    for event in map(json.loads, values):
+        if event["status"] == "failed":
+            times[event["source_ip"]].append(event["timestamp"])
+
+    bursts = {
+        source
+        for source, at in times.items()
+        if any(fifth - first < MINUTE_MS for first, fifth in zip(at, at[4:], strict=False))
+    }
+    assert len(bursts) == 11
+
+
+def test_the_accepted_login_raises_no_alert(values):
+    decoded = decode_security_events(range(len(values)), [value.encode() for value in values])
+    alerts = [alert for _, alert in Engine().process(decoded.events).alerts]
+
+    assert decoded.rejects == []
+    assert alerts
+    assert "119.137.62.142" not in {ip for alert in alerts for ip in alert.source_ips}
+    assert "fztu" not in {alert.user_id for alert in alerts}
