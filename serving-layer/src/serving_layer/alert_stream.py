@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import NamedTuple
 
 from contracts.api import Source
+from serving_layer.cases.states import NO_CASES, Cases
 from serving_layer.errors import ParameterError, UnknownTopicError
 from serving_layer.views.alert_list import AlertEntry
 from serving_layer.views.reads import AlertFilter
@@ -110,13 +111,17 @@ def advance(positions: Positions, entry: AlertEntry) -> None:
 
 
 async def alerts_live(
-    views: Views, bell: AlertBell, wanted: AlertFilter, positions: Positions
+    views: Views,
+    bell: AlertBell,
+    wanted: AlertFilter,
+    positions: Positions,
+    cases: Cases = NO_CASES,
 ) -> AsyncIterator[tuple[str, AlertEntry, Source]]:
     """Yield (event id, alert, layer) for ever: what is behind ``positions``, then new ones."""
     while True:
         ring = bell.next_ring()
         for entry, source in pending(views.current(), positions):
             advance(positions, entry)
-            if wanted.matches(entry.record):
+            if wanted.matches(entry.record, cases):
                 yield format_positions(positions), entry, source
         await ring.wait()

@@ -9,6 +9,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from contracts.api import Source
+from serving_layer.cases.states import Cases
 from serving_layer.services import Services
 from serving_layer.views.keys import Key
 from serving_layer.views.query import EventFilter
@@ -66,16 +67,27 @@ def alerts_response(
     query = ("alerts", wanted)
     after: Any = tuple(services.cursors.decode(query, cursor)) if cursor is not None else None
     snapshot = services.views.current()
-    found = alert_page(snapshot, wanted, after, limit)
+    found = alert_page(snapshot, wanted, after, limit, services.cases)
     last = services.cursors.encode(query, found.items[-1][0].order) if found.more else None
-    bodies = [alert_body(entry.record, source) for entry, source in found.items]
+    bodies = [alert_body(entry.record, source, services.cases) for entry, source in found.items]
     content = page_bytes(bodies, last, snapshot, found.sources)
     return Response(content, media_type="application/json")
 
 
-def alert_body(record: Body, source: Source) -> Body:
-    """Return an alert as clients see it."""
-    return {**record, "source": source}
+def alert_body(record: Body, source: Source, cases: Cases) -> Body:
+    """Return an alert as clients see it: what the rule found, and its case."""
+    case = cases.case(record["alert_id"])
+    return {
+        **record,
+        "resolved": record["resolved"] or case.status == "resolved",
+        "source": source,
+        "status": case.status,
+        "verdict": case.verdict,
+        "assignee": case.assignee,
+        "updated_at": case.updated_at,
+        "updated_by": case.updated_by,
+        "suppressed_by": cases.suppressed_by(record),
+    }
 
 
 def page_bytes(

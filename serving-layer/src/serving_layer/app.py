@@ -12,10 +12,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serving_layer import problems
 from serving_layer.alert_stream import AlertBell
 from serving_layer.analyses import AnalysisStore
+from serving_layer.cases.store import CaseStore
 from serving_layer.cursors import CursorSigner, signing_key
 from serving_layer.metrics import Metrics
 from serving_layer.parameters import reject_unknown
-from serving_layer.routes import alerts, analyses, anomalies, events, operations, training_data
+from serving_layer.routes import (
+    alerts,
+    analyses,
+    anomalies,
+    cases,
+    events,
+    operations,
+    suppressions,
+    training_data,
+)
 from serving_layer.run_watcher import RunWatcher
 from serving_layer.services import Services
 from serving_layer.settings import Settings
@@ -30,6 +40,17 @@ Lists are newest first and page by `cursor`. Times are event times, as Unix ms o
 `complete` is false, and `incomplete_reason` says why, while a part of the data cannot be reached.
 """
 
+_ROUTES = (
+    events,
+    anomalies,
+    alerts,
+    cases,
+    suppressions,
+    analyses,
+    training_data,
+    operations,
+)
+
 
 def create_app(settings: Settings) -> FastAPI:
     """Build the API; views are loaded and tailed while its lifespan runs."""
@@ -40,7 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lambda app: _lifespan(app, settings),
     )
     problems.install(app)
-    for module in (events, anomalies, alerts, analyses, training_data, operations):
+    for module in _ROUTES:
         app.include_router(module.router, dependencies=[Depends(reject_unknown)])
     metrics = Metrics()
     app.state.metrics = metrics
@@ -66,6 +87,7 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
             watcher=watcher,
             tail=Tail(settings, views, http, metrics, watcher.look_now),
             analyses=AnalysisStore(settings.data_dir),
+            cases=CaseStore(settings.data_dir),
             cursors=CursorSigner(signing_key(settings.data_dir)),
             metrics=metrics,
             bell=bell,
@@ -83,6 +105,7 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
                 with suppress(asyncio.CancelledError):
                     await task
             services.analyses.close()
+            services.cases.close()
 
 
 class RequestDurations:

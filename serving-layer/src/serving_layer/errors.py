@@ -3,6 +3,7 @@
 * ServingError
   - ParameterError          422, names the parameter
   - NotFoundError           404
+  - ConflictError           409, the thing is not in a state that allows it
   - NotReadyError           503, no view is loaded yet
   - UpstreamError           503, a service that the answer needs does not answer
   - UnknownTopicError       500, a view holds a topic that detection does not read
@@ -42,6 +43,13 @@ class NotFoundError(ServingError):
 
     status = HTTPStatus.NOT_FOUND
     slug = "not-found"
+
+
+class ConflictError(ServingError):
+    """The thing is not in a state that allows what was asked."""
+
+    status = HTTPStatus.CONFLICT
+    slug = "conflict"
 
 
 class NotReadyError(ServingError):

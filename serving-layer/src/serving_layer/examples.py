@@ -64,6 +64,12 @@ ALERT: dict[str, Any] = {
     "source_ips": ["203.0.113.7"],
     "techniques": ["T1110"],
     "source": "realtime",
+    "status": "acknowledged",
+    "verdict": None,
+    "assignee": "dana",
+    "updated_at": 1767225660000,
+    "updated_by": "dana",
+    "suppressed_by": None,
 }
 ANALYSIS: dict[str, Any] = {
     "id": "ana_5c1e",

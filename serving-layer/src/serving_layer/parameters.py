@@ -134,10 +134,33 @@ def alert_filter(
     resolved: Annotated[bool | None, Query(examples=[False])] = None,
     start_time: StartTime = None,
     end_time: EndTime = None,
+    status: Annotated[
+        Literal["open", "acknowledged", "resolved"] | None,
+        Query(description="Where its case stands.", examples=["open"]),
+    ] = None,
+    verdict: Annotated[
+        Literal["true_positive", "false_positive"] | None,
+        Query(description="What an analyst marked it as.", examples=["false_positive"]),
+    ] = None,
+    assignee: Annotated[str | None, Query(min_length=1, max_length=100, examples=["dana"])] = None,
+    suppressed: Annotated[
+        bool | None, Query(description="Whether a suppression silences it.", examples=[False])
+    ] = None,
 ) -> AlertFilter:
     """Return the conditions on alerts that a request asks for."""
     check_order("start_time", start_time, "end_time", end_time)
-    return AlertFilter(severity, user, rule, resolved, start_time, end_time)
+    return AlertFilter(
+        severity=severity,
+        user=user,
+        rule=rule,
+        resolved=resolved,
+        start_time=start_time,
+        end_time=end_time,
+        status=status,
+        verdict=verdict,
+        assignee=assignee,
+        suppressed=suppressed,
+    )
 
 
 def check_order(low_name: str, low: float | None, high_name: str, high: float | None) -> None:

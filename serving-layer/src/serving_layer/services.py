@@ -6,6 +6,7 @@ import httpx
 
 from serving_layer.alert_stream import AlertBell
 from serving_layer.analyses import AnalysisStore
+from serving_layer.cases.store import CaseStore
 from serving_layer.cursors import CursorSigner
 from serving_layer.metrics import Metrics
 from serving_layer.run_watcher import RunWatcher
@@ -23,6 +24,7 @@ class Services:
     watcher: RunWatcher
     tail: Tail
     analyses: AnalysisStore
+    cases: CaseStore
     cursors: CursorSigner
     metrics: Metrics
     bell: AlertBell

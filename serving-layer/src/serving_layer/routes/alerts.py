@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import orjson
 from fastapi import APIRouter, Header
 from fastapi.responses import Response
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from contracts.alerts import Alert
@@ -14,6 +14,7 @@ from contracts.api import Page, Source
 from serving_layer import examples
 from serving_layer.alert_stream import alerts_live, parse_positions, positions_now
 from serving_layer.answers import alert_body, alerts_response, json_response
+from serving_layer.cases.states import Status, Verdict
 from serving_layer.errors import NotFoundError
 from serving_layer.parameters import AlertFilterDep, Cursor, Limit, ServicesDep
 from serving_layer.views.reads import alert_by_id
@@ -35,6 +36,12 @@ class AlertRecord(Alert):
     partition: int
     offset: int
     source: Source
+    status: Status
+    verdict: Verdict | None
+    assignee: str | None
+    updated_at: int | None = Field(description="When somebody last touched its case, Unix ms.")
+    updated_by: str | None
+    suppressed_by: str | None = Field(description="Id of the suppression that silences it.")
 
 
 @router.get("", responses=examples.answers(examples.page(examples.ALERT), Page[AlertRecord]))
@@ -80,9 +87,9 @@ async def stream_alerts(
     positions = positions_now(snapshot) if last_event_id is None else parse_positions(last_event_id)
 
     async def events() -> AsyncIterator[ServerSentEvent]:
-        live = alerts_live(services.views, services.bell, wanted, positions)
+        live = alerts_live(services.views, services.bell, wanted, positions, services.cases)
         async for event_id, entry, source in live:
-            data = orjson.dumps(alert_body(entry.record, source)).decode()
+            data = orjson.dumps(alert_body(entry.record, source, services.cases)).decode()
             yield ServerSentEvent(data, event=_EVENT, id=event_id)
 
     return EventSourceResponse(events(), ping=_PING_SECONDS, send_timeout=_SEND_TIMEOUT_SECONDS)
@@ -101,4 +108,4 @@ async def read_alert(services: ServicesDep, alert_id: str) -> Response:
     if found is None:
         raise NotFoundError(f"no alert has the id {alert_id!r}")
     entry, source = found
-    return json_response(alert_body(entry.record, source))
+    return json_response(alert_body(entry.record, source, services.cases))

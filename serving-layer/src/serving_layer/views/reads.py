@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from contracts.api import Count, Source, Summary
+from serving_layer.cases.states import NO_CASES, Cases
 from serving_layer.views.alert_list import AlertEntry, Order
 from serving_layer.views.index import EventIndex
 from serving_layer.views.keys import Key
@@ -67,7 +68,10 @@ class Found(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class AlertFilter:
-    """Conditions on alerts that all must hold; times as in ``EventFilter``."""
+    """Conditions on alerts that all must hold; times as in ``EventFilter``.
+
+    ``status``, ``verdict``, ``assignee`` and ``resolved`` ask for the alert's case.
+    """
 
     severity: str | None = None
     user: str | None = None
@@ -75,16 +79,33 @@ class AlertFilter:
     resolved: bool | None = None
     start_time: int | None = None
     end_time: int | None = None
+    status: str | None = None
+    verdict: str | None = None
+    assignee: str | None = None
+    suppressed: bool | None = None
 
-    def matches(self, record: dict[str, Any]) -> bool:
+    def matches(self, record: dict[str, Any], cases: Cases = NO_CASES) -> bool:
         """Whether an alert fulfils every condition."""
         return (
             self.severity in (None, record["severity"])
             and self.user in (None, record["user_id"])
             and (self.rule is None or self.rule in (record["rule_id"], record["alert_type"]))
-            and self.resolved in (None, record["resolved"])
             and (self.start_time is None or record["timestamp"] >= self.start_time)
             and (self.end_time is None or record["timestamp"] < self.end_time)
+            and self._matches_case(record, cases)
+        )
+
+    def _matches_case(self, record: dict[str, Any], cases: Cases) -> bool:
+        case = cases.case(record["alert_id"])
+        return (
+            self.status in (None, case.status)
+            and self.verdict in (None, case.verdict)
+            and self.assignee in (None, case.assignee)
+            and self.resolved in (None, record["resolved"] or case.status == "resolved")
+            and (
+                self.suppressed is None
+                or self.suppressed == (cases.suppressed_by(record) is not None)
+            )
         )
 
 
@@ -161,7 +182,11 @@ def summary(snapshot: Snapshot, analyses: int) -> Summary:
 
 
 def alert_page(
-    snapshot: Snapshot, wanted: AlertFilter, after: Order | None, limit: int
+    snapshot: Snapshot,
+    wanted: AlertFilter,
+    after: Order | None,
+    limit: int,
+    cases: Cases = NO_CASES,
 ) -> Found[tuple[AlertEntry, Source]]:
     """Return the first ``limit`` matching alerts behind ``after``."""
     layers: list[tuple[Source, list[AlertEntry]]] = [
@@ -170,7 +195,7 @@ def alert_page(
     ]
     found: list[tuple[AlertEntry, Source]] = []
     for source, entries in layers:
-        matching = (each for each in entries if wanted.matches(each.record))
+        matching = (each for each in entries if wanted.matches(each.record, cases))
         found.extend((each, source) for each, _ in zip(matching, range(limit + 1), strict=False))
     found.sort(key=lambda item: item[0].order)
     page = found[:limit]
