@@ -20,6 +20,7 @@ from contracts.records import (
     activity_columns,
     checked,
     parse_activity,
+    parse_all_security,
     parse_security,
     security_columns,
 )
@@ -84,8 +85,12 @@ def decode(
 
 def decode_security_events(offsets: Sequence[int], values: Sequence[bytes | None]) -> Decoded:
     """Decode values of ``security-events``; see ``decode``."""
+    readable = parse_all_security(values)
+    if readable is not None:
+        columns: Columns = {"offset": list(offsets), **security_columns(readable)}
+        return Decoded(_batch(columns), range(len(values)), [])
     events, indexes, rejects = _parse(values, parse_security)
-    columns: Columns = {"offset": [offsets[index] for index in indexes], **security_columns(events)}
+    columns = {"offset": [offsets[index] for index in indexes], **security_columns(events)}
     return Decoded(_batch(columns), indexes, rejects)
 
 
