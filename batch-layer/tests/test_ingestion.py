@@ -1,3 +1,6 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from batch_layer.errors import BrokerError, IngestionError
@@ -62,6 +65,26 @@ def test_a_broker_that_is_down_is_named_within_the_time_given(spark, settings):
     )
     with pytest.raises(BrokerError, match=r"127\.0\.0\.1:9 did not answer within 2 s"):
         ingest(spark, down, [SECURITY_EVENTS])
+
+
+def test_a_broker_that_goes_away_in_mid_ingestion_costs_nothing(spark, settings, topics):
+    settings = settings.model_copy(update={"kafka_bootstrap_servers": topics.bootstrap_servers})
+    topics.create(SECURITY_EVENTS, 2)
+    for partition in (0, 1):
+        topics.produce(SECURITY_EVENTS, [b"%d" % n for n in range(5_000)], partition)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        reached = pool.submit(ingest, spark, settings, [SECURITY_EVENTS])
+        deadline = time.monotonic() + 60
+        while not spark.streams.active:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)  # polled with a deadline
+        topics.broker.kill()
+        assert not reached.done()
+        topics.broker.start()
+
+        assert reached.result(240)[SECURITY_EVENTS].next == {0: 5_000, 1: 5_000}
+    rows = raw_records(spark, settings.lake_dir, SECURITY_EVENTS)
+    assert (rows.count(), rows.distinct().count()) == (10_000, 10_000)
 
 
 def test_damaged_progress_is_named(settings):

@@ -9,7 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from batch_layer.errors import VerificationError
+from batch_layer.security.publish import sweep
 from batch_layer.security.run import RunOptions, new_run_id, published_run
+from batch_layer.security.views import current_manifest
 from contracts import lake as lay_out
 from contracts.decoder import decode
 from contracts.topics import SECURITY_EVENTS, USER_EVENTS
@@ -72,9 +74,14 @@ def test_runs_in_pieces_equal_one_full_run_and_a_direct_engine(run, topics, even
             event_type="auth_attempt",
             timestamp=1_760_010_000_000 + number * 100,
         )
-    # Bad input among the good: not JSON, a wrong type, a tombstone, a repeated id, 5 MB.
+    # Bad input among the good: not JSON, a wrong type, a tombstone, a repeated id, 5 MB, times.
     parts[0][100:100] = [b"\xff\xfe not json", b'{"event_id": 1}', None, parts[0][3]]
     parts[1][50:50] = [b"x" * 5_000_000, event(99_999, "bob", geo="kept", status=None)]
+    parts[1][60:60] = [event(1, "eve", timestamp=time) for time in (999, 2_000_000_000_001)]
+    # Unusual but good: the first and the last time there may be, nobody as user.
+    times = (1_600_000_000_000, 2_000_000_000_000)
+    parts[1][70:70] = [event(99_990 + n, "bob", timestamp=time) for n, time in enumerate(times)]
+    parts[1][80:80] = [event(99_980, "nobody").replace(b'"nobody"', b"null")]
     logins = [activity(number) for number in range(300)]
 
     for cut in range(3):
@@ -92,16 +99,19 @@ def test_runs_in_pieces_equal_one_full_run_and_a_direct_engine(run, topics, even
     seams = {(seam.topic, seam.partition): seam for seam in incremental.seam}
     assert seams[SECURITY_EVENTS, 0].dead_letters == 3
     assert seams[SECURITY_EVENTS, 0].duplicates == 1
-    assert seams[SECURITY_EVENTS, 1].dead_letters == 1
+    assert seams[SECURITY_EVENTS, 1].dead_letters == 3
     assert seams[USER_EVENTS, 0].rows == 300
     for seam in incremental.seam:
         kinds = seam.rows + seam.dead_letters + seam.duplicates + seam.skipped
         assert kinds == seam.next_offset - seam.first_offset
     assert seams[SECURITY_EVENTS, 0].next_offset == len(parts[0])
 
+    runs = sorted((run.lake / lay_out.RUNS).iterdir())
     again = run()
     assert again.manifest is None
     assert "no new records" in again.message
+    assert lay_out.read_current(run.lake) == incremental.run_id
+    assert sorted((run.lake / lay_out.RUNS).iterdir()) == runs
 
     full = run(full=True).manifest
     assert full.full
@@ -173,11 +183,13 @@ def test_damage_is_found_and_a_full_run_repairs_it(run, topics, event):
     topics.create(SECURITY_EVENTS)
     topics.produce(SECURITY_EVENTS, [event(n, USERS[n % 5]) for n in range(200)])
     first = run().manifest
-    topics.produce(SECURITY_EVENTS, [event(n, USERS[n % 5]) for n in range(200, 260)])
 
     damaged = run.lake / "security" / first.event_files[0].path
     whole = damaged.read_bytes()
     damaged.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(VerificationError, match=rf"{damaged.name} has .* --full"):
+        run()
+    topics.produce(SECURITY_EVENTS, [event(n, USERS[n % 5]) for n in range(200, 260)])
     with pytest.raises(VerificationError, match=damaged.name):
         run()
     assert lay_out.read_current(run.lake) == first.run_id
@@ -192,12 +204,49 @@ def test_damage_is_found_and_a_full_run_repairs_it(run, topics, event):
     runs = sorted(path.name for path in (run.lake / lay_out.RUNS).iterdir())
     assert runs == sorted([first.run_id, repaired.manifest.run_id])
 
+    (run.lake / lay_out.manifest_path(repaired.manifest.run_id)).write_bytes(b'{"run_id": ')
+    again = run()
+    assert again.manifest.full
+    assert "manifest.json cannot be read" in again.notes[0]
+    assert [seam.rows for seam in again.manifest.seam] == [260]
+    assert lay_out.read_current(run.lake) == again.manifest.run_id
+    runs = sorted(path.name for path in (run.lake / lay_out.RUNS).iterdir())
+    assert runs == sorted([first.run_id, again.manifest.run_id])
 
-def test_a_run_without_any_records_publishes_nothing(run, topics):
-    outcome = run()
 
-    assert outcome.manifest is None
-    assert "no record was ever ingested" in outcome.message
+@pytest.mark.parametrize(
+    ("file", "data", "named"),
+    [
+        (lay_out.CURRENT, b"\0" * 20, "security/CURRENT holds no run id"),
+        (lay_out.CURRENT, b"run-9", "run-9/manifest.json cannot be read"),
+        (lay_out.manifest_path("run-1"), b"{", "run-1/manifest.json cannot be read"),
+        (lay_out.manifest_path("run-1"), None, "run-1/manifest.json cannot be read"),
+    ],
+    ids=["pointer-of-zeros", "pointer-to-no-run", "manifest-cut", "manifest-missing"],
+)
+def test_a_served_run_that_cannot_be_read_is_named_and_kept(tmp_path, file, data, named):
+    users = tmp_path / lay_out.run_directory("run-1") / "users"
+    users.mkdir(parents=True)
+    (tmp_path / lay_out.manifest_path("run-1")).write_bytes(b"{}")
+    lay_out.write_current(tmp_path, "run-1")
+    path = tmp_path / file
+    path.unlink() if data is None else path.write_bytes(data)
+
+    with pytest.raises(VerificationError, match=named):
+        current_manifest(tmp_path)
+    sweep(tmp_path, keep_runs=1)
+    assert users.is_dir()
+
+
+def test_a_run_over_missing_or_empty_topics_publishes_nothing(run, topics):
+    missing = run()
+    topics.create(SECURITY_EVENTS, 2)
+    topics.create(USER_EVENTS)
+    empty = run()
+
+    for outcome in (missing, empty):
+        assert outcome.manifest is None
+        assert "no record was ever ingested" in outcome.message
     assert lay_out.read_current(run.lake) is None
 
 

@@ -13,6 +13,7 @@ from batch_layer.errors import VerificationError
 from batch_layer.security.files import sync
 from batch_layer.security.views import read_manifest
 from contracts import lake as lay_out
+from contracts.errors import LakeError
 from contracts.views import Manifest, ViewFile
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,16 @@ def verify(lake: Path, manifest: Manifest) -> None:
     )
     _check_seam(manifest, rows, counted)
     _check_users(lake, manifest)
+
+
+def check_files(lake: Path, manifest: Manifest) -> None:
+    """Make sure that every file a manifest lists is there, in its size.
+
+    Raises:
+        VerificationError: naming the file, if not.
+    """
+    for file in _files(manifest):
+        _check_size(lake, file)
 
 
 def _read(lake: Path, file: ViewFile, columns: list[str] | None) -> pa.Table:
@@ -151,30 +162,46 @@ def sweep(lake: Path, keep_runs: int) -> None:
     runs = lake / lay_out.RUNS
     if not runs.is_dir():
         return
-    current = lay_out.read_current(lake)
-    manifests = [
-        read_manifest(lake, folder.name)
-        for folder in runs.iterdir()
-        if (folder / "manifest.json").exists()
-    ]
+    try:
+        current = lay_out.read_current(lake)
+        manifests = _readable(lake, current)
+    except (LakeError, VerificationError) as error:
+        logger.warning("nothing is swept while it is unclear what is served: %s", error)
+        return
     manifests.sort(key=lambda manifest: (manifest.run_id == current, manifest.created_at))
     kept = manifests[-keep_runs:]
-    listed = {lake / lay_out.SECURITY / path for manifest in kept for path in _paths(manifest)}
+    listed = {lake / lay_out.SECURITY / file.path for run in kept for file in _files(run)}
     kept_ids = {manifest.run_id for manifest in kept}
     for folder in runs.iterdir():
         if folder.name not in kept_ids:
             _remove_all_but(folder, listed)
 
 
-def _paths(manifest: Manifest) -> list[str]:
-    lists = (
-        manifest.event_files,
-        manifest.alert_files,
-        manifest.aggregate_files,
-        manifest.user_files,
-        manifest.state_files,
-    )
-    return [file.path for files in lists for file in files]
+def _readable(lake: Path, current: str | None) -> list[Manifest]:
+    """Return the manifests of all runs; an old one that is damaged is worth no more than none.
+
+    Raises:
+        VerificationError: If the served run's cannot be read.
+    """
+    manifests = [] if current is None else [read_manifest(lake, current)]
+    for folder in (lake / lay_out.RUNS).iterdir():
+        if folder.name == current or not (folder / "manifest.json").exists():
+            continue
+        try:
+            manifests.append(read_manifest(lake, folder.name))
+        except VerificationError as error:
+            logger.warning("swept like a run that crashed: %s", error)
+    return manifests
+
+
+def _files(manifest: Manifest) -> list[ViewFile]:
+    return [
+        *manifest.event_files,
+        *manifest.alert_files,
+        *manifest.aggregate_files,
+        *manifest.user_files,
+        *manifest.state_files,
+    ]
 
 
 def _remove_all_but(folder: Path, listed: set[Path]) -> None:

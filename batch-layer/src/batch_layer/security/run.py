@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch_layer import metrics
-from batch_layer.errors import RunAlreadyRunningError
+from batch_layer.errors import RunAlreadyRunningError, VerificationError
 from batch_layer.ingestion import ingest
 from batch_layer.security import publish as publishing
 from batch_layer.security import views
@@ -153,7 +153,7 @@ class _Run:
         """Run; fall back to all history when the last run's state cannot be used."""
         with self._progress.stage("ingestion"):
             self._coverages = ingest(self._spark, self._settings, DETECTION_TOPICS)
-        current = views.current_manifest(self._lake)
+        current = self._current()
         previous = self._to_continue(current)
         try:
             return self._publish(current, previous)
@@ -162,6 +162,15 @@ class _Run:
             self._notes.append(f"{error}; all history was recomputed")
             publishing.discard(self._lake, self._run_id)
             return self._publish(current, None)
+
+    def _current(self) -> Manifest | None:
+        """Return the served run; one that cannot be read is replaced by all history anew."""
+        try:
+            return views.current_manifest(self._lake)
+        except VerificationError as error:
+            logger.warning("%s; recomputing all history", error)
+            self._notes.append(f"{error}; all history was recomputed")
+            return None
 
     def _to_continue(self, current: Manifest | None) -> Manifest | None:
         """Return the run whose state this one starts from; None recomputes all history."""
@@ -180,6 +189,7 @@ class _Run:
     def _publish(self, current: Manifest | None, previous: Manifest | None) -> RunOutcome:
         plans = views.plan_partitions(self._coverages, previous, self._lake)
         if previous is not None and not self._is_worth_a_run(plans, previous):
+            publishing.check_files(self._lake, previous)
             return RunOutcome(None, f"no new records since {previous.run_id}")
         if not plans:
             return RunOutcome(None, "nothing to publish: no record was ever ingested")

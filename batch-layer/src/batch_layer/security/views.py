@@ -10,6 +10,7 @@ from batch_layer.ingestion import Coverage
 from batch_layer.security.detect import PartitionPlan, PartitionSummary
 from batch_layer.security.files import view_name
 from contracts import lake as lay_out
+from contracts.errors import LakeError
 from contracts.views import Manifest, PartitionSeam, ViewFile
 
 Key = tuple[str, int]
@@ -24,8 +25,8 @@ def read_manifest(lake: Path, run_id: str) -> Manifest:
     """
     path = lake / lay_out.manifest_path(run_id)
     try:
-        return Manifest.model_validate_json(path.read_bytes())
-    except (OSError, ValueError) as error:
+        return Manifest.parse(path.read_bytes())
+    except (OSError, LakeError) as error:
         raise VerificationError(f"the manifest {path} cannot be read: {error}") from error
 
 
@@ -33,9 +34,12 @@ def current_manifest(lake: Path) -> Manifest | None:
     """Return the manifest of the run that is served, if there is one.
 
     Raises:
-        VerificationError: If it cannot be read.
+        VerificationError: If it, or the file that names it, cannot be read.
     """
-    run_id = lay_out.read_current(lake)
+    try:
+        run_id = lay_out.read_current(lake)
+    except LakeError as error:
+        raise VerificationError(str(error)) from error
     return None if run_id is None else read_manifest(lake, run_id)
 
 
