@@ -142,9 +142,11 @@ class Engine:
             id_ends, id_bytes = _text(events.column("event_id"))
         batch = kernel.Batch(
             codes=self.interner.codes(events),
-            times=events.column("timestamp").to_numpy(),
-            sizes=events.column("bytes_transferred").fill_null(-1).to_numpy(),
-            threats=events.column("threat_score").to_numpy(zero_copy_only=False),
+            # Copies: views of Arrow's memory are read-only, or not when they hold nulls, and the
+            # code would be compiled anew for each combination.
+            times=np.array(events.column("timestamp")),
+            sizes=np.array(events.column("bytes_transferred").fill_null(-1)),
+            threats=np.array(events.column("threat_score"), np.float64),
             id_ends=id_ends,
             id_bytes=id_bytes,
         )
