@@ -44,6 +44,7 @@ def open_client(serving: ServingDouble, seeded_dir: Path) -> Iterator[Open]:
         def start(**settings: object) -> TestClient:
             given = {
                 "serving_url": serving.url,
+                "batch_url": serving.url,
                 "data_dir": seeded_dir,
                 "analyst_enabled": False,
                 **settings,

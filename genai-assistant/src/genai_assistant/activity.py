@@ -9,6 +9,7 @@ from contracts.api import EventRecord, Page
 from genai_assistant.clock import when
 from genai_assistant.evidence import PART, REAL_TIME, Findings, Ledger, Record
 from genai_assistant.phrases import spoken
+from genai_assistant.places import Place
 from genai_assistant.planner import Window
 from genai_assistant.records import event_status, source_address
 from genai_assistant.sources import Sources
@@ -58,7 +59,12 @@ def is_capped(page: Page[Row] | None, kept: int) -> bool:
 
 
 async def activity(
-    sources: Sources, window: Window, *, page_size: int = PAGE, **filters: str | None
+    sources: Sources,
+    window: Window,
+    *,
+    page_size: int = PAGE,
+    place: Place | None = None,
+    **filters: str | None,
 ) -> Activity:
     """Fetch events of ``window``; none there: those of equal length up to the latest event.
 
@@ -66,6 +72,7 @@ async def activity(
         sources: Where to fetch from.
         window: The asked window.
         page_size: How many rows to look at; the total counts all of them anyway.
+        place: Keep only rows from here; then the total is of the rows looked at.
         filters: Further query parameters of ``/api/events``.
     """
     inside, latest = await asyncio.gather(
@@ -88,6 +95,10 @@ async def activity(
     rows = [row for row in page.data if used.start_ms <= row.timestamp < used.end_ms]
     is_exact = page.complete
     total = len(rows)
+    if place is not None:
+        is_all = page.next_cursor is None or len(rows) < len(page.data)
+        kept = [row for row in rows if place.holds(row)]
+        return Activity(kept, len(kept), is_exact and is_all, used, is_fallback and bool(kept))
     if page.next_cursor is not None and len(rows) == len(page.data):
         counted = await sources.count(start_time=used.start_ms, end_time=used.end_ms, **filters)
         if counted.value is not None and counted.value.count >= total:

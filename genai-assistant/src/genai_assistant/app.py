@@ -28,9 +28,13 @@ def create_app(settings: Settings) -> FastAPI:
         metrics = Metrics()
         index = await asyncio.to_thread(ThreatIndex, settings.data_dir, load_corpus())
         model = OpenAIModel(settings, metrics) if settings.has_model else None
-        async with bounded_client(settings.serving_url, settings.serving_timeout_seconds) as http:
+        async with (
+            bounded_client(settings.serving_url, settings.serving_timeout_seconds) as http,
+            bounded_client(settings.batch_url, settings.serving_timeout_seconds) as batch_http,
+        ):
             serving = ServingClient(http, metrics)
-            assistant = Assistant(serving, index, metrics, model)
+            batch = ServingClient(batch_http, metrics)
+            assistant = Assistant(serving, index, metrics, model, batch=batch)
             app.state.index, app.state.metrics = index, metrics
             app.state.assistant = assistant
             app.state.health = HealthCheck(serving, index, metrics, model)

@@ -6,23 +6,29 @@ import time
 from collections.abc import Awaitable, Callable
 
 from contracts.api import UserAnomaly
-from genai_assistant.bodies import ActionOut, Answer, EvidenceOut, Query, UsageOut
+from genai_assistant.bodies import ActionOut, Answer, EvidenceOut, Query, Understood, UsageOut
 from genai_assistant.clock import now_ms
 from genai_assistant.confidence import confidence
 from genai_assistant.evidence import LINE, PART, RAG, REAL_TIME, Findings, Ledger, Record
+from genai_assistant.followups import plan_in_conversation
 from genai_assistant.hostile import cleaned, quote
 from genai_assistant.metrics import Metrics
 from genai_assistant.model import ChatModel
-from genai_assistant.planner import Kind, Plan, plan
+from genai_assistant.planner import Kind, Plan
 from genai_assistant.questions import (
     alerts,
+    compare,
     counts,
     explain_event,
     failed_logins,
+    layers,
     overview,
     pipeline,
     technique,
     top_risk,
+    tops,
+    transactions,
+    trend,
     user_activity,
     user_anomaly,
 )
@@ -47,6 +53,11 @@ INVESTIGATIONS: dict[Kind, Investigation] = {
     Kind.FAILED_LOGINS: failed_logins.investigate,
     Kind.PIPELINE: pipeline.investigate,
     Kind.COUNTS: counts.investigate,
+    Kind.TOPS: tops.investigate,
+    Kind.TREND: trend.investigate,
+    Kind.COMPARE: compare.investigate,
+    Kind.LAYERS: layers.investigate,
+    Kind.TRANSACTIONS: transactions.investigate,
     Kind.OVERVIEW: overview.investigate,
 }
 CAPABILITIES = (
@@ -58,7 +69,10 @@ CAPABILITIES = (
     "an alert or event by its id",
     "what a technique means",
     "the health of the pipeline",
-    "counts of events and anomalies",
+    "counts of events, the most frequent values of a field, and trends",
+    "how a user compares with usual",
+    "whether the batch and live layers disagree",
+    "transactions and fraud, from the finished batch analyses",
 )
 MAX_SUPPORTING_EVENTS = 20
 MAX_FAILURES_TOLD = 3
@@ -75,8 +89,10 @@ class Assistant:
         metrics: Metrics,
         model: ChatModel | None = None,
         clock: Callable[[], int] = now_ms,
+        batch: ServingClient | None = None,
     ) -> None:
         self._serving = serving
+        self._batch = batch
         self._index = index
         self._metrics = metrics
         self._model = model
@@ -93,7 +109,13 @@ class Assistant:
         started = time.perf_counter()
         # A window the client did not name may be named by the question's words.
         window = query.context_window if "context_window" in query.model_fields_set else None
-        asked = plan(query.question, self._clock(), context_window=window, user_id=query.user_id)
+        asked = plan_in_conversation(
+            query.question,
+            self._clock(),
+            [turn.question for turn in query.conversation],
+            context_window=window,
+            user_id=query.user_id,
+        )
         answer = await self.carry_out(asked, include_threat_intel=query.include_threat_intel)
         seconds = time.perf_counter() - started
         answer = answer.model_copy(update={"query_time_ms": round(seconds * 1000, 2)})
@@ -105,7 +127,7 @@ class Assistant:
     ) -> Answer:
         """Fetch what a plan needs and word the answer."""
         ledger = Ledger()
-        sources = Sources(self._serving, ledger)
+        sources = Sources(self._serving, ledger, self._batch)
         findings, batch = await self._investigate(asked, sources, ledger)
         intel: list[Record] = []
         if include_threat_intel and findings.context:
@@ -129,6 +151,7 @@ class Assistant:
                 for one in ledger.evidence
             ],
             kind=asked.kind.value,
+            understood=_understood(asked),
             verdict=findings.verdict,
             action_details=[ActionOut(**one) for one in details],
             usage=UsageOut(
@@ -197,6 +220,21 @@ class Assistant:
         if mode == "degraded":
             metrics.errors.labels("model" if "model" in answer.mode else "data_source").inc()
             logger.warning("answer %s: %s", answer.kind, answer.mode)
+
+
+def _understood(asked: Plan) -> Understood:
+    """Say what a question, or a follow-up with what came before it, was read as."""
+    return Understood(
+        user=asked.user,
+        address=asked.address,
+        window=asked.window.label,
+        start_time=asked.window.start_ms,
+        end_time=asked.window.end_ms,
+        event_type=asked.event_type,
+        status=asked.status,
+        field=asked.field,
+        place=asked.place.record() if asked.place else {},
+    )
 
 
 def _capabilities(ledger: Ledger) -> Findings:

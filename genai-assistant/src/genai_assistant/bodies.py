@@ -10,6 +10,15 @@ from genai_assistant.planner import CONTEXT_WINDOW
 MAX_CONTEXT_CHARS = 4000
 
 
+class Turn(BaseModel):
+    """An earlier question of the same conversation; nothing is kept between calls."""
+
+    question: str = Field(min_length=1, max_length=500)
+    answer: str | None = Field(
+        None, max_length=20_000, description="May be passed; only questions are read."
+    )
+
+
 class Query(BaseModel):
     """A question in plain language."""
 
@@ -30,6 +39,11 @@ class Query(BaseModel):
         None, min_length=1, max_length=256, description="The user asked about, whatever the words."
     )
     include_threat_intel: bool = True
+    conversation: list[Turn] = Field(
+        default_factory=list,
+        max_length=20,
+        description="Earlier questions, oldest first: what a follow-up refers to.",
+    )
 
 
 class CitationCheck(BaseModel):
@@ -59,6 +73,20 @@ class ActionOut(BaseModel):
     evidence: list[str]
 
 
+class Understood(BaseModel):
+    """What the question was read as, after the conversation before it."""
+
+    user: str | None
+    address: str | None
+    window: str
+    start_time: int = Field(description="Unix ms, inclusive.")
+    end_time: int = Field(description="Unix ms, exclusive.")
+    event_type: str | None
+    status: str | None
+    field: str | None = Field(description="The field that counts were asked by.")
+    place: dict[str, str] = Field(description="`country` or `outside_country`, or empty.")
+
+
 class UsageOut(BaseModel):
     """Tokens and cost of the language model."""
 
@@ -83,6 +111,7 @@ class Answer(BaseModel):
     citation_check: CitationCheck
     evidence: list[EvidenceOut]
     kind: str = Field(description="Kind of question that was answered.")
+    understood: Understood
     verdict: str | None = Field(
         description="anomalous, not_anomalous, mixed, unknown; null where none was asked."
     )

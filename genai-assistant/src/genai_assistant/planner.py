@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+from genai_assistant.fields import event_type_in, grouping_in, is_trend, status_in
 from genai_assistant.lexicon import word_list
+from genai_assistant.places import Place, place_in
 
 CONTEXT_WINDOW = r"^\d+[hdw]$"
 DEFAULT_WINDOW = "1h"
@@ -29,6 +31,11 @@ class Kind(StrEnum):
     TECHNIQUE = "technique"
     PIPELINE = "pipeline"
     COUNTS = "counts"
+    TOPS = "tops"
+    TREND = "trend"
+    COMPARE = "compare"
+    LAYERS = "layers"
+    TRANSACTIONS = "transactions"
     OVERVIEW = "overview"
     UNSUPPORTED = "unsupported"
 
@@ -59,8 +66,35 @@ class Plan:
     alert_id: str | None = None
     event_id: str | None = None
     technique: str | None = None
+    place: Place | None = None
+    event_type: str | None = None
+    status: str | None = None
+    field: str | None = None
+    now_ms: int = 0
 
 
+PLACED = frozenset(
+    {
+        Kind.USER_ACTIVITY,
+        Kind.ADDRESS_ACTIVITY,
+        Kind.FAILED_LOGINS,
+        Kind.COUNTS,
+        Kind.TOPS,
+    }
+)
+"""Kinds whose events can be narrowed to a country, or to what lies outside it."""
+PLACELESS = frozenset(
+    {
+        Kind.EXPLAIN_ALERT,
+        Kind.EXPLAIN_EVENT,
+        Kind.TECHNIQUE,
+        Kind.PIPELINE,
+        Kind.LAYERS,
+        Kind.TRANSACTIONS,
+        Kind.UNSUPPORTED,
+    }
+)
+"""Kinds that speak of no events' places."""
 NOT_A_USER = frozenset(word_list("not_a_user"))
 NAME = r"[\"'\u201c\u2018]?([\w][\w.@\\+-]{0,255}?)[\"'\u201d\u2019]?(?:'s|\u2019s)?"
 END = r"(?=[\s?!,;:]|\.(?:\s|$)|$)"
@@ -81,6 +115,8 @@ USER_PATTERNS = [
         rf"\b(?:(?:tell\s+me|what|know|learn)\s+about|investigate|timeline\s+(?:of|for)|activity\s+(?:of|for|by)|"
         rf"risk\s+(?:of|for)|logins?\s+(?:of|for|by)|attempts?\s+(?:of|for|by)|"
         rf"(?:alerts|events|anomalies)\s+(?:of|for|by|from))\s+{NAME}{END}",
+        rf"\bcompare\s+{NAME}\s+(?:with|to|against|and)\b",
+        rf"\b(?:does|is|has|did)\s+{NAME}\s+(?:differ|deviat\w+|more|less|busier)\b",
         rf"{NAME}'s\s+(?:activity|logins?|behaviou?r|timeline|events|alerts|account|score|day)\b",
     )
 ]
@@ -104,6 +140,23 @@ PIPELINE = re.compile(
     r"missing\s+(?:or|and|events|records|data)|layers?\s+(?:dis)?agree|lambda\s+architecture|(?:speed|batch|serving)\s+layer|"
     r"system\s+(?:health|status|healthy)|healthy|is\s+(?:the\s+)?(?:system|everything)\s+"
     r"(?:ok|okay|up|running|working))\b",
+    re.IGNORECASE,
+)
+LAYERS = re.compile(
+    r"\b(?:layers?|views?|batch\s+and\s+(?:the\s+)?(?:live|speed|real.?time)\w*)\b.*"
+    r"\b(?:dis)?agree\w*|\b(?:layers?|views?)\b.*\b(?:differ\w*|contradict\w*|conflict\w*)|"
+    r"\b(?:dis)?agree\w*\b.*\blayers?\b",
+    re.IGNORECASE,
+)
+COMPARE = re.compile(
+    r"\bcompar(?:e|ed|es|ing|ison)\b|\bthan\s+(?:usual|normal|before)\b|\bversus\b|\bvs\b|"
+    r"\b(?:with|to|from|against)\s+(?:what\s+is\s+)?(?:(?:his|her|their|its|the)\s+)?"
+    r"(?:own\s+)?(?:usual|normal|baseline|average|history|past)\b|\bdeviat\w+|\bbaseline\b",
+    re.IGNORECASE,
+)
+TRANSACTIONS = re.compile(
+    r"\b(?:transactions?|fraud\w*|payments?|revenue|sales|chargebacks?|customers?|orders?|refunds?|"
+    r"channels?|products?|inventory|purchases?)\b",
     re.IGNORECASE,
 )
 FAILED_LOGINS = re.compile(
@@ -153,7 +206,7 @@ DOMAIN = re.compile(
     re.IGNORECASE,
 )
 SPOKEN_WINDOW = re.compile(
-    r"\b(?:last|past|previous|recent)\s+(?:(\d{1,5})\s*)?(h|hours?|d|days?|w|weeks?|months?)\b",
+    r"\b(?:last|past|previous|recent)\s+(?:(\d{1,5})\s*)?(min(?:ute)?s?|h|hours?|d|days?|w|weeks?|months?)\b",
     re.IGNORECASE,
 )
 HOURS = {"h": 1, "d": 24, "w": 168, "m": 720}
@@ -175,9 +228,11 @@ def plan(
     event_id = _either(EVENT_ID.search(question))
     alert_id = _either(ALERT_ID.search(question))
     address = _address(question)
+    place = place_in(question)
     user = user_id or (None if event_id or alert_id else _user(question))
-    if user == address:
+    if user == address or (place and user and place_in(f"from {user}")):
         user = user_id
+    field = grouping_in(question)
     subject = Plan(
         kind=Kind.UNSUPPORTED,
         question=question,
@@ -187,8 +242,15 @@ def plan(
         alert_id=alert_id,
         event_id=event_id,
         technique=technique.group().upper() if technique else None,
+        place=place,
+        field=field,
+        now_ms=now_ms,
     )
-    return replace(subject, kind=_kind(question, subject))
+    kind = placed_kind(_kind(question, subject), subject)
+    if kind in {Kind.COUNTS, Kind.TOPS, Kind.TREND}:
+        event_type, status = event_type_in(question), status_in(question)
+        return replace(subject, kind=kind, event_type=event_type, status=status)
+    return replace(subject, kind=kind)
 
 
 def _kind(question: str, subject: Plan) -> Kind:
@@ -199,18 +261,62 @@ def _kind(question: str, subject: Plan) -> Kind:
         return Kind.EXPLAIN_EVENT
     if subject.technique:
         return Kind.TECHNIQUE
-    if FAILED_LOGINS.search(question) and not _is_lesson(question, subject):
+    is_lesson = _is_lesson(question, subject)
+    if LAYERS.search(question) and not subject.user:
+        return Kind.LAYERS
+    if not is_lesson and (kind := _counting_kind(question, subject)):
+        return kind
+    if FAILED_LOGINS.search(question) and not is_lesson:
         return Kind.FAILED_LOGINS
+    if TRANSACTIONS.search(question) and not is_lesson and not subject.user:
+        return Kind.TRANSACTIONS
+    if COMPARE.search(question) and not is_lesson:
+        return Kind.COMPARE
     if subject.user:
-        return _user_kind(question)
+        return _user_kind(question, subject)
     if subject.address:
         return Kind.ADDRESS_ACTIVITY
     return _topic_kind(question, subject)
 
 
-def _user_kind(question: str) -> Kind:
+def placed_kind(kind: Kind, subject: Plan) -> Kind:
+    """Return the kind that a named place can narrow, for the subject at hand."""
+    if subject.place is None or kind in PLACED | PLACELESS:
+        return kind
+    if subject.user:
+        return Kind.USER_ACTIVITY
+    return Kind.ADDRESS_ACTIVITY if subject.address else Kind.COUNTS
+
+
+def _counting_kind(question: str, subject: Plan) -> Kind | None:
+    """Return the kind of a question for counts by a field or by time, None for others."""
+    if OVERVIEW.search(question) or TRANSACTIONS.search(question) or ALERTS.search(question):
+        return None
+    if is_trend(question):
+        return Kind.TREND
+    is_by_field = subject.field is not None and subject.field != "user"
+    return Kind.TOPS if is_by_field or _is_busy(question) else None
+
+
+def _is_busy(question: str) -> bool:
+    """Say whether users are to be ranked by what they did, not by how they deviate."""
+    return bool(
+        re.search(
+            r"\b(?:most\s+active|busiest|most\s+events|most\s+\w*\s*log-?ins?)\b|"
+            r"\b(?:by|per)\s+(?:user|account)\b",
+            question,
+            re.IGNORECASE,
+        )
+    )
+
+
+def _user_kind(question: str, subject: Plan) -> Kind:
     if ALERTS.search(question):
         return Kind.OPEN_ALERTS
+    if COUNTS.search(question) and (event_type_in(question) or status_in(question)):
+        return Kind.COUNTS
+    if subject.place and not re.search(r"\bwhy\b", question, re.IGNORECASE):
+        return Kind.USER_ACTIVITY
     anomaly = re.search(rf"\b{SUSPECT}\b|\bwhy\b|\brisk\w*|\bscore\b|\bthreat", question, re.I)
     return Kind.USER_ANOMALY if anomaly else Kind.USER_ACTIVITY
 
@@ -223,6 +329,7 @@ def _topic_kind(question: str, subject: Plan) -> Kind:
         (Kind.COUNTS, bool(COUNTS.search(question))),
         (Kind.OPEN_ALERTS, bool(ALERTS.search(question))),
         (Kind.OVERVIEW, bool(OVERVIEW.search(question))),
+        (Kind.COUNTS, bool(subject.place)),
     )
     return next((kind for kind, holds in tests if holds), Kind.UNSUPPORTED)
 
@@ -235,7 +342,7 @@ def _is_lesson(question: str, subject: Plan) -> bool:
         r"\b(happened|happening|going\s+on|today|yesterday|right\s+now|currently|so\s+far|"
         r"(?:last|past|previous)\s+(?:\d+\s+)?(?:hour|day|week|month)s?|how\s+many|open|latest|"
         r"recent(?:ly)?|were\s+there|are\s+there|show|list|anyone|anybody|our|which\s+users?|"
-        r"riskiest|most\s+\w+\s+users?|top\s+\d*)\b",
+        r"riskiest|most\s+\w+\s+users?|top\s+\d*|over\s+time|trends?)\b",
         question,
         re.IGNORECASE,
     )
@@ -271,6 +378,11 @@ def _window(question: str, now_ms: int, context_window: str | None) -> Window:
         return _back_from(
             now_ms, int(context_window[:-1]) * HOURS[context_window[-1]], context_window
         )
+    return named_window(question, now_ms) or _back_from(now_ms, 1, DEFAULT_WINDOW)
+
+
+def named_window(question: str, now_ms: int) -> Window | None:
+    """Return the window that a question's words name."""
     midnight = datetime.fromtimestamp(now_ms / 1000, UTC).replace(
         hour=0, minute=0, second=0, microsecond=0
     )
@@ -281,12 +393,14 @@ def _window(question: str, now_ms: int, context_window: str | None) -> Window:
         return Window(midnight_ms, now_ms + CLOCK_SKEW_MS, "today")
     if match := SPOKEN_WINDOW.search(question):
         number, unit = int(match.group(1) or 1), match.group(2)[0].lower()
+        if match.group(2).lower().startswith("min"):
+            return _back_from(now_ms, number / 60, f"{number}min")
         label = f"{number * 30}d" if unit == "m" else f"{number}{unit}"
         return _back_from(now_ms, number * HOURS[unit], label)
-    return _back_from(now_ms, 1, DEFAULT_WINDOW)
+    return None
 
 
-def _back_from(now_ms: int, hours: int, label: str) -> Window:
+def _back_from(now_ms: int, hours: float, label: str) -> Window:
     length = min(timedelta(hours=min(hours, 10**6)), MAX_WINDOW)
     start_ms = max(0, now_ms - int(length.total_seconds() * 1000))
     return Window(start_ms, now_ms + CLOCK_SKEW_MS, label)

@@ -28,6 +28,10 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8002, ge=0, le=65535, description="Port to listen on.")
     serving_url: str = Field("http://127.0.0.1:8081", description="Base URL of the serving layer.")
+    batch_url: str = Field(
+        "http://127.0.0.1:8080",
+        description="Base URL of the batch layer's control API, for questions on transactions.",
+    )
     serving_timeout_seconds: float = Field(
         5.0, gt=0, description="How long one call to the serving layer may take."
     )

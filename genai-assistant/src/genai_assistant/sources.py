@@ -2,7 +2,8 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from datetime import datetime
+from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -38,6 +39,37 @@ class TopAnomaly(BaseModel):
     is_anomaly: bool = True
 
 
+class BatchEntry(BaseModel):
+    """A finished transaction batch, as the batch layer lists it."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    batchId: str
+    analysisType: str
+    rowCount: int | None = None
+    endTime: datetime | None = None
+
+
+class BatchEntries(BaseModel):
+    """Transaction batches, newest first."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    batches: list[BatchEntry]
+
+
+class AnalysisRows(BaseModel):
+    """The rows of one batch's analysis; of a full report, rows by analysis."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    data: list[dict[str, Any]] | dict[str, list[dict[str, Any]]]
+
+    def rows(self, analysis: str) -> list[dict[str, Any]]:
+        """Return the rows of one analysis."""
+        return self.data.get(analysis, []) if isinstance(self.data, dict) else self.data
+
+
 class Report(BaseModel):
     """``anomaly_report.json`` of the published batch run."""
 
@@ -62,17 +94,25 @@ class Fetched(Generic[T]):
 class Sources:
     """The calls of one answer. Every method returns instead of raising."""
 
-    def __init__(self, client: ServingClient, ledger: Ledger) -> None:
+    def __init__(
+        self, client: ServingClient, ledger: Ledger, batch: ServingClient | None = None
+    ) -> None:
         self._client = client
+        self._batch = batch
         self._ledger = ledger
         self._verdicts: dict[str, asyncio.Task[Fetched[UserAnomaly]]] = {}
 
     async def _get(
-        self, path: str, body: type[Body], source: Source, params: Params | None = None
+        self,
+        path: str,
+        body: type[Body],
+        source: Source,
+        params: Params | None = None,
+        client: ServingClient | None = None,
     ) -> Fetched[Body]:
         self._ledger.asked += 1
         try:
-            value = await self._client.get(path, body, params or {}, source)
+            value = await (client or self._client).get(path, body, params or {}, source)
         except NotFoundError:
             self._ledger.answered += 1
             return Fetched(is_missing=True)
@@ -125,6 +165,21 @@ class Sources:
     async def report(self) -> Fetched[Report]:
         """Fetch the report of the published batch run."""
         return await self._get("/api/training-data/report", Report, BATCH)
+
+    async def flagged_users(self, **params: str | int | float | None) -> Fetched[Page[UserAnomaly]]:
+        """Fetch the users that the published batch run flags, highest score first."""
+        path = "/api/training-data/anomalies"
+        return await self._get(path, Page[UserAnomaly], BATCH, dict(params))
+
+    async def batches(self) -> Fetched[BatchEntries]:
+        """Fetch the newest finished transaction batches."""
+        params: Params = {"status": "COMPLETED", "limit": 100}
+        return await self._get("/batch/list", BatchEntries, BATCH, params, self._batch)
+
+    async def analysis(self, batch_id: str) -> Fetched[AnalysisRows]:
+        """Fetch the rows of a finished batch's analysis."""
+        path = f"/batch/data/{_segment(batch_id)}/aggregated"
+        return await self._get(path, AnalysisRows, BATCH, client=self._batch)
 
     async def summary(self) -> Fetched[Summary]:
         """Fetch totals over the merged view."""

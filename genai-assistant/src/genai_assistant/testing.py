@@ -34,6 +34,8 @@ class World:
     missing: int = 0
     double: int = 0
     run_id: str | None = "run-0001"
+    batches: list[dict[str, Json]] = field(default_factory=list)
+    analysis_rows: dict[str, Json] = field(default_factory=dict)
 
 
 def event(number: int, user: str, timestamp: int, **fields: Json) -> dict[str, Json]:
@@ -262,6 +264,13 @@ class ServingDouble(_Server):
                 return _found(world.alerts, "alert_id", key)
             case ["api", "analyses", key]:
                 return world.analyses.get(key)
+            case ["api", "training-data", "anomalies"]:
+                flagged = [one for one in world.users.values() if one["is_anomaly"]]
+                return _page(flagged, params) if world.run_id else None
+            case ["batch", "list"]:
+                return {"total": len(world.batches), "batches": world.batches}
+            case ["batch", "data", key, "aggregated"]:
+                return {"batchId": key, "data": world.analysis_rows[key]}
             case ["api", "training-data", "anomalies", user]:
                 return world.users.get(user) if world.run_id else None
             case _:

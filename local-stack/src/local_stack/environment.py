@@ -75,6 +75,7 @@ def derived(settings: Settings) -> Mapping[str, str]:
         "ASSISTANT_HOST": host,
         "ASSISTANT_PORT": settings.assistant_port,
         "ASSISTANT_SERVING_URL": serving,
+        "ASSISTANT_BATCH_URL": batch,
         "ASSISTANT_DATA_DIR": data / "assistant",
     }
     return {name: str(value) for name, value in values.items()}

@@ -28,6 +28,7 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
         activity(
             sources,
             plan.window,
+            place=plan.place,
             event_type="auth_attempt",
             status="failed",
             user=plan.user,
@@ -36,6 +37,7 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
         activity(
             sources,
             plan.window,
+            place=plan.place,
             event_type=USER_LOGIN_FAILED,
             user=plan.user,
             source_ip=plan.address,
@@ -82,7 +84,8 @@ def _both(first: Activity, second: Activity) -> Activity:
 
 def _scope(plan: Plan) -> str:
     user = f" of user {quote(plan.user)}" if plan.user else ""
-    return user + (f" from {quote(plan.address)}" if plan.address else "")
+    address = f" from {quote(plan.address)}" if plan.address else ""
+    return user + address + (plan.place.phrase() if plan.place else "")
 
 
 def _summary(plan: Plan, found: Activity) -> Record:
@@ -92,6 +95,7 @@ def _summary(plan: Plan, found: Activity) -> Record:
     return {
         **({"user": plan.user} if plan.user else {}),
         **({"source_ip": plan.address} if plan.address else {}),
+        **(plan.place.record() if plan.place else {}),
         "window": found.window.label,
         "is_fallback": found.is_fallback,
         "failed_logins": found.total,

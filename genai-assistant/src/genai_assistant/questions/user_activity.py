@@ -7,6 +7,7 @@ from genai_assistant.clock import when
 from genai_assistant.evidence import BATCH, LINE, PART, REAL_TIME, Findings, Ledger, Record
 from genai_assistant.hostile import quote
 from genai_assistant.phrases import counted, spoken
+from genai_assistant.places import Place
 from genai_assistant.planner import Plan
 from genai_assistant.questions.statements import say_alert
 from genai_assistant.records import alert_record, event_record, verdict_record
@@ -20,12 +21,12 @@ async def of_user(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
     """Tell a user's events by type, failure, address, and the alerts that fall among them."""
     user = plan.user or ""
     seen, alerts, batch = await asyncio.gather(
-        activity(sources, plan.window, user=user),
+        activity(sources, plan.window, place=plan.place, user=user),
         sources.alerts(user=user, limit=ALERTS_PAGE),
         sources.user_verdict(user),
     )
     findings = Findings(freshness=seen.freshness)
-    _tell(findings, ledger, seen, "user", user)
+    _tell(findings, ledger, seen, "user", user, plan.place)
     raised = [
         alert
         for alert in (alerts.value.data if alerts.value else [])
@@ -48,21 +49,30 @@ async def of_user(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
 async def of_address(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
     """Tell what came from an address."""
     address = plan.address or ""
-    seen = await activity(sources, plan.window, source_ip=address)
+    seen = await activity(sources, plan.window, place=plan.place, source_ip=address)
     findings = Findings(freshness=seen.freshness)
-    _tell(findings, ledger, seen, "address", address)
+    _tell(findings, ledger, seen, "address", address, plan.place)
     return findings
 
 
-def _tell(findings: Findings, ledger: Ledger, seen: Activity, subject: str, name: str) -> None:
-    cite = record_activity(seen, ledger, **{subject: name})
+def _tell(
+    findings: Findings,
+    ledger: Ledger,
+    seen: Activity,
+    subject: str,
+    name: str,
+    place: Place | None,
+) -> None:
+    where = place.record() if place else {}
+    cite = record_activity(seen, ledger, **{subject: name}, **where)
     if cite is None:
         return
+    of_whom = f"{subject} {quote(name)}{place.phrase() if place else ''}"
     if not seen.rows:
-        findings.say(f"No event of {subject} {quote(name)} is known", cite)
+        findings.say(f"No event of {of_whom} is known", cite)
         return
-    tell_fallback(seen, findings, cite, f" of {subject} {quote(name)}")
-    _say_summary(findings, ledger.by_id()[cite].record, cite, f"{subject} {quote(name)}", seen)
+    tell_fallback(seen, findings, cite, f" of {of_whom}")
+    _say_summary(findings, ledger.by_id()[cite].record, cite, of_whom, seen)
     anomalous = [row for row in seen.rows if row.is_anomaly]
     strongest = sorted(anomalous, key=lambda row: -(row.anomaly_score or 0))[:SHOWN]
     for rank, row in enumerate(strongest):

@@ -1,0 +1,106 @@
+"""This window beside the usual one: the same length of time, several times before."""
+
+import asyncio
+import statistics
+
+from genai_assistant.activity import PAGE, Activity, activity, tell_fallback
+from genai_assistant.evidence import BATCH, LINE, PART, REAL_TIME, Findings, Ledger, Record
+from genai_assistant.hostile import quote
+from genai_assistant.phrases import counted, figure, spoken
+from genai_assistant.planner import Plan
+from genai_assistant.questions.scope import as_record, filters, in_words
+from genai_assistant.records import event_record, source_address, verdict_record
+from genai_assistant.sources import Sources
+
+BEFORE = 7
+"""So many windows of the same length before this one make the usual."""
+SHOWN = 3
+MEASURES = {"events": {}, "failed_events": {"status": "failed"}}
+"""What is compared, and the further filter that counts it."""
+
+
+async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
+    """Compare counts with the median of the windows before, and addresses with those before."""
+    seen = await activity(sources, plan.window, page_size=PAGE, place=None, **filters(plan))
+    findings = Findings(freshness=seen.freshness)
+    if seen.failure:
+        return findings
+    usual = await _usual(plan, sources, seen)
+    earlier = await sources.events(**filters(plan), end_time=seen.window.start_ms, limit=PAGE)
+    if usual is None or earlier.value is None:
+        return findings
+    known = {source_address(row) for row in earlier.value.data}
+    now = {address for row in seen.rows if (address := source_address(row))}
+    new = sorted(now - known)
+    record: Record = {
+        **as_record(plan),
+        "window": seen.window.label,
+        "windows_before": BEFORE,
+        **usual,
+        "addresses": len(now),
+        "new_addresses": len(new),
+        "new_address": new[:SHOWN],
+    }
+    cite = ledger.add("comparison", REAL_TIME, record)
+    scope = in_words(plan)
+    if not seen.rows:
+        findings.say(f"No event{scope} is known", cite)
+        return findings
+    findings.say(
+        f"{spoken(seen.window.label).capitalize()} there are {counted(record['events'], 'event')}"
+        f"{scope}; usual is {figure(record['usual_events'])}, the median of the {BEFORE} windows "
+        "of that length before",
+        cite,
+    )
+    tell_fallback(seen, findings, cite)
+    findings.say(
+        f"Failed: {record['failed_events']:,}; usual is {figure(record['usual_failed_events'])}",
+        cite,
+        before=PART,
+    )
+    findings.say(_addresses(record), cite, before=LINE)
+    if plan.user:
+        batch = await sources.user_verdict(plan.user)
+        if batch.value:
+            verdict = ledger.add("user_batch_verdict", BATCH, verdict_record(batch.value))
+            flagged = "flags" if batch.value.is_anomaly else "does not flag"
+            findings.say(
+                f"The batch layer {flagged} user {quote(plan.user)} as anomalous",
+                verdict,
+                before=PART,
+            )
+    findings.events = [event_record(row) for row in seen.rows]
+    return findings
+
+
+async def _usual(plan: Plan, sources: Sources, seen: Activity) -> Record | None:
+    """Count the window and those before it; None when a count fails."""
+    window = seen.window
+    spans = [
+        (window.start_ms - number * window.length_ms, window.end_ms - number * window.length_ms)
+        for number in range(BEFORE + 1)
+    ]
+    record: Record = {}
+    for name, further in MEASURES.items():
+        given = {**filters(plan), **further}
+        found = await asyncio.gather(
+            *(
+                sources.count(**given, start_time=max(0, start), end_time=max(0, end))
+                for start, end in spans
+            )
+        )
+        counts = [one.value.count for one in found if one.value is not None]
+        if len(counts) < len(spans):
+            return None
+        record[name] = counts[0]
+        record[f"usual_{name}"] = float(statistics.median(counts[1:]))
+        record[f"{name}_before"] = counts[1:]
+    return record
+
+
+def _addresses(record: Record) -> str:
+    told = f"They came from {counted(record['addresses'], 'address', 'addresses')}"
+    if not record["new_addresses"]:
+        return f"{told}, each seen before"
+    named = ", ".join(quote(address) for address in record["new_address"])
+    return f"{told}, {record['new_addresses']:,} of them new: {named}"
