@@ -64,11 +64,25 @@ def relax_garbage_collection() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
+_WARM_UP_EVENTS = 2_000
+"""Enough users for the arrays to grow, which is compiled code too."""
+
+
 def compile_detection(settings: Settings) -> None:
     """Run detection once, so that its compiled code is ready before records wait for it."""
-    event = {"event_id": "warm-up", "timestamp": MIN_TIMESTAMP_MS, "event_type": EVENT_TYPES[0]}
-    decoded = decode_security_events([0], [json.dumps(event).encode()])
-    Engine(scorer=settings.scorer).process(decoded.events)
+    events = [
+        {
+            "event_id": f"warm-up-{number}",
+            "timestamp": MIN_TIMESTAMP_MS,
+            "event_type": EVENT_TYPES[0],
+            "user": f"user-{number}",
+        }
+        for number in range(_WARM_UP_EVENTS)
+    ]
+    values = [json.dumps(event).encode() for event in events]
+    engine = Engine(scorer=settings.scorer)
+    engine.process(decode_security_events(range(len(values)), values).events)
+    Engine.restore(engine.snapshot())
 
 
 if __name__ == "__main__":
