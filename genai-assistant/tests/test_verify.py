@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genai_assistant.clock import when
-from genai_assistant.evidence import BATCH, RAG, REAL_TIME, Ledger, Statement
+from genai_assistant.evidence import BATCH, RAG, REAL_TIME, Ledger, Scope, Statement
 from genai_assistant.hostile import quote
 from genai_assistant.verify import check, is_contradicting, names_in, sentences, stance
 
@@ -151,3 +151,21 @@ def test_a_sentence_may_not_judge_against_our_statements():
     assert is_contradicting(Statement('User "manager" is harmless', ("E1",)), ours)
     assert is_contradicting(Statement('User "manager" is anomalous', ("E2",)), ours)
     assert not is_contradicting(Statement('The user "manager" looks anomalous', ("E1",)), ours)
+
+
+@pytest.mark.parametrize(
+    ("scope", "holds"),
+    [
+        (Scope(user="manager", window=(SEEN, SEEN + 1)), True),
+        (Scope(), True),
+        (Scope(user="manager2"), False),
+        (Scope(user="manager", window=(SEEN + 1, SEEN + 2)), False),
+        (Scope(user="manager", window=(SEEN - 9, SEEN)), False),
+    ],
+)
+def test_a_record_beyond_the_asked_user_or_window_may_not_be_cited(scope, holds):
+    made = Ledger()
+    made.add("event", REAL_TIME, {"user": "manager", "timestamp": SEEN, "event_type": "dns_query"})
+    statement = Statement('User "manager" was seen', ("E1",))
+
+    assert (check(statement, made.by_id(), scope=scope) is None) == holds

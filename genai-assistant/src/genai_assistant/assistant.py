@@ -9,7 +9,7 @@ from contracts.api import UserAnomaly
 from genai_assistant.bodies import ActionOut, Answer, EvidenceOut, Query, Understood, UsageOut
 from genai_assistant.clock import now_ms
 from genai_assistant.confidence import confidence
-from genai_assistant.evidence import LINE, PART, RAG, REAL_TIME, Findings, Ledger, Record
+from genai_assistant.evidence import LINE, PART, RAG, REAL_TIME, Findings, Ledger, Record, Scope
 from genai_assistant.followups import plan_in_conversation
 from genai_assistant.hostile import cleaned, quote
 from genai_assistant.metrics import Metrics
@@ -129,6 +129,7 @@ class Assistant:
         ledger = Ledger()
         sources = Sources(self._serving, ledger, self._batch)
         findings, batch = await self._investigate(asked, sources, ledger)
+        ledger.scope = Scope(_scope_user(asked), findings.window)
         intel: list[Record] = []
         if include_threat_intel and findings.context:
             intel = await self._add_intel(asked, findings, ledger)
@@ -220,6 +221,11 @@ class Assistant:
         if mode == "degraded":
             metrics.errors.labels("model" if "model" in answer.mode else "data_source").inc()
             logger.warning("answer %s: %s", answer.kind, answer.mode)
+
+
+def _scope_user(asked: Plan) -> str | None:
+    """Return the one user an answer may speak of; an alert or event names its own."""
+    return None if asked.alert_id or asked.event_id or asked.technique else asked.user
 
 
 def _understood(asked: Plan) -> Understood:

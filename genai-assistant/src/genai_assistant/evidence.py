@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from genai_assistant.hostile import cleaned
+from genai_assistant.hostile import cleaned, escape
 
 Source = Literal["real-time-events", "batch-ml", "rag"]
 REAL_TIME: Source = "real-time-events"
@@ -17,6 +17,10 @@ SPACE, LINE, PART = " ", "\n", "\n\n"
 
 ABOUT_OURSELVES = frozenset({"source_failure", "capabilities"})
 """Kinds of record that tell about the assistant, not about what was asked."""
+
+
+DATED = frozenset({"event", "anomaly"})
+"""Kinds of record that are one moment, which must lie in the asked window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,26 @@ class Statement:
         return f"{self.text} {' '.join(f'[{cite}]' for cite in self.cites)}."
 
 
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What an answer may speak of: one user, one window; None where a question names none."""
+
+    user: str | None = None
+    window: tuple[int, int] | None = None
+
+    def excludes(self, item: Evidence) -> str | None:
+        """Return why a record lies outside, None when it may be cited."""
+        user = item.record.get("user")
+        if self.user is not None and isinstance(user, str) and user != escape(self.user):
+            return f"{item.id} is about another user"
+        seen = item.record.get("timestamp")
+        if self.window and item.kind in DATED and isinstance(seen, int):
+            start, end = self.window
+            if not start <= seen < end:
+                return f"{item.id} lies outside the asked window"
+        return None
+
+
 @dataclass(slots=True)
 class Ledger:
     """All evidence of one answer, and which calls failed on the way."""
@@ -50,6 +74,7 @@ class Ledger:
     failures: list[str] = field(default_factory=list)
     asked: int = 0
     answered: float = 0.0
+    scope: Scope = field(default_factory=Scope)
 
     def add(self, kind: str, source: Source, record: Record) -> str:
         """Number a record and return its id."""
@@ -80,6 +105,7 @@ class Findings:
         freshness: 1 when something fell in the asked window, less when older activity was used.
         rules: Rule and alert names found, for the runbooks, each with the evidence it is from.
         techniques: ATT&CK ids found, each with the evidence it is from.
+        window: Event times ``[start, end)`` that cited events must lie in; None for any.
         context: Words that describe what was found, for retrieval; empty for none.
     """
 
@@ -90,6 +116,7 @@ class Findings:
     freshness: float = 1.0
     rules: dict[str, str] = field(default_factory=dict)
     techniques: dict[str, str] = field(default_factory=dict)
+    window: tuple[int, int] | None = None
     context: str = ""
 
     def say(self, text: str, *cites: str, before: str = SPACE) -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from genai_assistant.clock import when
-from genai_assistant.evidence import RAG, Evidence, Statement
+from genai_assistant.evidence import RAG, Evidence, Scope, Statement
 from genai_assistant.hostile import Json, inert
 from genai_assistant.lexicon import word_list
 from genai_assistant.retrieval.embedder import tokens
@@ -129,6 +129,7 @@ def check(
     sentence: Statement,
     evidence: Mapping[str, Evidence],
     known_names: frozenset[str] = frozenset(),
+    scope: Scope | None = None,
 ) -> str | None:
     """Return why a sentence does not hold, None when it does.
 
@@ -137,11 +138,16 @@ def check(
         evidence: All evidence of the answer, by id.
         known_names: Users, addresses and hosts anywhere in the evidence; where one of them
             stands in the text unquoted, a cited record must hold it.
+        scope: What the question is about; a record beyond it may not be cited.
     """
     if not sentence.cites:
         return "cites nothing"
     if unknown := [cite for cite in sentence.cites if cite not in evidence]:
         return f"cites {unknown[0]}, which does not exist"
+    if scope is not None:
+        for cite in sentence.cites:
+            if reason := scope.excludes(evidence[cite]):
+                return reason
     records = Records(evidence[cite] for cite in sentence.cites)
     rest = sentence.text
     for double, curly in QUOTED.findall(rest):

@@ -67,7 +67,7 @@ async def by_model(
 def _valid(statements: list[Statement], ledger: Ledger) -> list[Statement]:
     evidence = ledger.by_id()
     names = names_in(ledger.evidence)
-    return [one for one in statements if check(one, evidence, names) is None]
+    return [one for one in statements if check(one, evidence, names, ledger.scope) is None]
 
 
 def _joined(statements: list[Statement]) -> str:

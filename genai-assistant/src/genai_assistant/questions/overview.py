@@ -24,7 +24,7 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
         sources.anomalies(limit=PAGE),
         sources.alerts(limit=PAGE),
     )
-    findings = Findings(freshness=seen.freshness)
+    findings = Findings(freshness=seen.freshness, window=(seen.window.start_ms, seen.window.end_ms))
     cite = record_activity(seen, ledger)
     if cite is None:
         return findings

@@ -25,7 +25,7 @@ async def of_user(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
         sources.alerts(user=user, limit=ALERTS_PAGE),
         sources.user_verdict(user),
     )
-    findings = Findings(freshness=seen.freshness)
+    findings = Findings(freshness=seen.freshness, window=(seen.window.start_ms, seen.window.end_ms))
     _tell(findings, ledger, seen, "user", user, plan.place)
     raised = [
         alert
@@ -50,7 +50,7 @@ async def of_address(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
     """Tell what came from an address."""
     address = plan.address or ""
     seen = await activity(sources, plan.window, place=plan.place, source_ip=address)
-    findings = Findings(freshness=seen.freshness)
+    findings = Findings(freshness=seen.freshness, window=(seen.window.start_ms, seen.window.end_ms))
     _tell(findings, ledger, seen, "address", address, plan.place)
     return findings
 

@@ -54,7 +54,7 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
         sources.anomalies(user, limit=ANOMALIES_PAGE),
         sources.alerts(user=user, resolved=False, limit=ANOMALIES_PAGE),
     )
-    findings = Findings(freshness=seen.freshness)
+    findings = Findings(freshness=seen.freshness, window=(seen.window.start_ms, seen.window.end_ms))
     recent = _within(anomalies.value.data if anomalies.value else [], seen.window)
     raised = [
         alert
