@@ -11,18 +11,15 @@ from contracts.alerts import Alert
 from contracts.views import COMPONENTS
 from detection import features, kernel, snapshot
 from detection import layout as at
+from detection.correlating import Correlator
 from detection.findings import Reader, empty_findings
 from detection.interning import Interner
-from detection.rules import RULES
-from detection.state import (
-    empty_state,
-    empty_window,
-    window_with_room,
-    with_room_for_entries,
-    with_room_for_users,
-)
+from detection.rules import RuleSet
+from detection.selections import Columns
+from detection.sigma import builtin_rules
+from detection.state import empty_state, with_room_for_entries, with_room_for_users
 
-VERSION = "2"
+VERSION = "3"
 """Changes whenever the same events would give other results or another state."""
 
 Scorer = Literal["calibrated", "reference"]
@@ -33,8 +30,6 @@ _CHUNK = 4096
 on it."""
 
 _SPARE_ENTRIES = 1024
-
-_LIMITS = np.array([[rule.span_ms, rule.threshold, rule.again_ms] for rule in RULES])
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +60,15 @@ class Engine:
     Results and state depend on the sequence of events only, never on how it is cut into batches.
 
     Attributes:
-        state, windows, interner: The state, for this package's own modules.
+        state, correlator, interner: The state, for this package's own modules.
     """
 
-    def __init__(self, scorer: Scorer = "calibrated") -> None:
+    def __init__(self, scorer: Scorer = "calibrated", rules: RuleSet | None = None) -> None:
         """Start before the first event.
+
+        Args:
+            scorer: ``calibrated`` or ``reference``.
+            rules: What ``detection.sigma.load`` returned; None for the rules of this package.
 
         Raises:
             ValueError: If there is no such scorer.
@@ -78,8 +77,8 @@ class Engine:
             raise ValueError(f"scorer: {scorer!r} is none of {', '.join(get_args(Scorer))}")
         self.scorer: Scorer = scorer
         self.state = empty_state()
-        self.windows = tuple(empty_window(rule.kept) for rule in RULES)
         self.interner = Interner()
+        self.correlator = Correlator(rules if rules is not None else builtin_rules())
 
     @property
     def events_seen(self) -> int:
@@ -108,19 +107,20 @@ class Engine:
 
     def snapshot(self) -> bytes:
         """Return the state; equal states give equal bytes."""
-        return snapshot.dump(VERSION, self.scorer, self.state, self.windows, self.interner)
+        return snapshot.dump(VERSION, self.scorer, self.state, self.correlator, self.interner)
 
     @classmethod
-    def restore(cls, data: bytes) -> "Engine":
-        """Return an engine that continues where ``data`` was taken.
+    def restore(cls, data: bytes, rules: RuleSet | None = None) -> "Engine":
+        """Return an engine that continues where ``data`` was taken, with the same rules.
 
         Raises:
-            StateVersionError: If another version of detection wrote it.
+            StateVersionError: If another version of detection wrote it, or other rules.
             StateDamagedError: If it is not what was written.
         """
         saved = snapshot.load(VERSION, data)
-        engine = cls(saved.scorer)  # checked by the constructor
-        engine.state, engine.windows, engine.interner = saved.state, saved.windows, saved.interner
+        engine = cls(saved.scorer, rules)  # checked by the constructor
+        engine.state, engine.interner = saved.state, saved.interner
+        saved.fill(engine.correlator)
         return engine
 
     def features_of(self, user: str) -> dict[str, str | int | float] | None:
@@ -149,17 +149,23 @@ class Engine:
             threats=np.array(events.column("threat_score"), np.float64),
             id_ends=id_ends,
             id_bytes=id_bytes,
+            countries=self.interner.countries(),
         )
-        self._run(batch, places, result)
+        self._run(events, batch, places, result)
 
-    def _run(self, batch: kernel.Batch, places: slice | NDArray[np.int64], result: Result) -> None:
-        width = int(np.diff(batch.id_ends).max(initial=0))
-        self._make_room_for_users(width)
-        found = empty_findings(len(batch.times), self.windows)
+    def _run(
+        self,
+        events: pa.RecordBatch,
+        batch: kernel.Batch,
+        places: slice | NDArray[np.int64],
+        result: Result,
+    ) -> None:
+        self.state = with_room_for_users(self.state, self.interner.users)
+        found = empty_findings(len(batch.times))
         scorer, row = _SCORERS[self.scorer], 0
         while row < len(batch.times):
             self._make_room_for_entries()
-            row = kernel.process(self.state, *self.windows, _LIMITS, scorer, batch, row, found)
+            row = kernel.process(self.state, scorer, batch, row, found)
         result.anomaly_score[places] = found.scores
         result.is_anomaly[places] = found.anomalous
         result.components[places] = found.components
@@ -167,12 +173,9 @@ class Engine:
         reader = Reader(self.interner, batch, found)
         for row, words in reader.reasons():
             result.reasons[numbers[row]] = words
-        result.alerts.extend((numbers[row], alert) for row, alert in reader.alerts())
-
-    def _make_room_for_users(self, id_width: int) -> None:
-        users = self.interner.users
-        self.state = with_room_for_users(self.state, users)
-        self.windows = tuple(window_with_room(one, users, id_width) for one in self.windows)
+        columns = Columns(events, batch, self.interner.values, found.new_countries)
+        alerts = self.correlator.process(columns)
+        result.alerts.extend((numbers[row], alert) for row, alert in alerts)
 
     def _make_room_for_entries(self) -> None:
         """Make sure that the compiled code can take a number of events before it asks again."""

@@ -1,17 +1,14 @@
-"""From the compiled code's arrays to words and alerts."""
+"""From the compiled code's arrays to words."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
 
-from contracts.alerts import Alert
 from detection import layout as at
 from detection.interning import NETWORKS, Interner
 from detection.kernel import Batch, Findings
 from detection.reasons import reasons
-from detection.rules import RULES, Evidence
-from detection.state import Window
 
 _VOCABULARY_OF = {
     at.IP: "source_ip",
@@ -27,26 +24,20 @@ _VOCABULARY_OF = {
 }
 
 
-def empty_findings(rows: int, windows: Sequence[Window]) -> Findings:
+def empty_findings(rows: int) -> Findings:
     """Return room for what ``rows`` events may give; memory is touched only as it is used."""
-    kept = max(window.times.shape[1] for window in windows)
-    alerts = rows * len(windows)
     return Findings(
         scores=np.full(rows, np.nan),
         components=np.full((rows, at.COMPONENTS), np.nan),
         anomalous=np.zeros(rows, np.bool_),
-        found=np.zeros(2, np.int64),
+        new_countries=np.zeros(rows, np.bool_),
+        found=np.zeros(1, np.int64),
         rows=np.empty(rows, np.int64),
         excess=np.empty((rows, at.SCORED_KINDS)),
         seen=np.empty((rows, at.SCORED_KINDS), np.int64),
         total=np.empty((rows, at.SCORED_KINDS), np.int64),
         top=np.empty((rows, at.SCORED_KINDS, at.TOP), np.int64),
         top_seen=np.empty((rows, at.SCORED_KINDS, at.TOP), np.int64),
-        alerts=np.empty((alerts, 4), np.int64),
-        evidence_times=np.empty((alerts, kept), np.int64),
-        evidence_ips=np.empty((alerts, kept), np.int64),
-        evidence_ids=np.empty((alerts, kept, windows[0].ids.shape[2]), np.uint8),
-        evidence_lengths=np.empty((alerts, kept), np.uint8),
     )
 
 
@@ -79,27 +70,6 @@ class Reader:
         ):
             user = str(users[self._batch.codes[at.C_USER, row]])
             yield row, reasons(user, partial(self._own, row), self._words, *weighed)
-
-    def alerts(self) -> Iterator[tuple[int, Alert]]:
-        """Yield each alert with the row that raised it."""
-        found = self._found
-        for index in range(int(found.found[1])):
-            row, rule, _, count = found.alerts[index].tolist()
-            user = str(self._values["user"][self._batch.codes[at.C_USER, row]])
-            ips = found.evidence_ips[index, :count].tolist()
-            evidence = Evidence(
-                times=found.evidence_times[index, :count].tolist(),
-                ips=[None if ip < 0 else str(self._values["source_ip"][ip]) for ip in ips],
-                event_ids=[
-                    bytes(text[:length]).decode()
-                    for text, length in zip(
-                        found.evidence_ids[index, :count],
-                        found.evidence_lengths[index, :count].tolist(),
-                        strict=True,
-                    )
-                ],
-            )
-            yield row, RULES[rule].alert(user, int(self._batch.times[row]), evidence)
 
     def _own(self, row: int, kind: int) -> str:
         batch = self._batch

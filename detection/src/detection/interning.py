@@ -49,6 +49,8 @@ class Interner:
         }
         self._codes: dict[str, dict[str | int, int]] = {}
         self._network_of = np.empty(0, np.int64)
+        self._country_of = np.full(64, -1, np.int64)
+        self._located = 0
         self._reindex()
 
     @classmethod
@@ -80,6 +82,21 @@ class Interner:
         if len(self.values["source_ip"]):
             codes[at.NET] = np.where(ips >= 0, self._network_of[ips], -1)
         return codes
+
+    def countries(self) -> NDArray[np.int64]:
+        """Return each place's country as a number, by code of the place; -1 for none.
+
+        The last cell is -1 too, so that the code of null finds no country.
+        """
+        places = self.values["geo_location"]
+        if len(places) >= len(self._country_of):
+            grown = np.full(2 * len(places) + 1, -1, np.int64)
+            grown[: self._located] = self._country_of[: self._located]
+            self._country_of = grown
+        for code in range(self._located, len(places)):
+            self._country_of[code] = _country_code(country_of(places[code]))
+        self._located = len(places)
+        return self._country_of
 
     def _intern(self, name: str, column: pa.Array) -> NDArray[np.int64]:
         if len(column) <= _FEW_ROWS:
@@ -123,7 +140,25 @@ class Interner:
             for name, values in self.values.items()
         }
         self._networked = 0
+        self._located = 0
         self._add_networks()
+
+
+def country_of(place: str | int | bool | None) -> str | None:
+    """Return the country of a place "CC-RR-City".
+
+    Examples:
+        >>> country_of("US-CA-SanFrancisco")
+        'US'
+        >>> country_of("somewhere") is None
+        True
+    """
+    head = str(place).partition("-")[0]
+    return head if len(head) == 2 and head.isascii() and head.isupper() else None
+
+
+def _country_code(country: str | None) -> int:
+    return -1 if country is None else 26 * (ord(country[0]) - 65) + ord(country[1]) - 65
 
 
 def network_of(address: str) -> str:

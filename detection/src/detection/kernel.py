@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from detection import layout as at
 from detection.layout import (
-    ACTIVE,
     AUTH,
     AUTH_FAILED,
     AUTH_TYPES,
@@ -36,15 +35,11 @@ from detection.layout import (
     IP,
     KINDS,
     LAST,
-    MATCHED,
     MIN_GAP,
-    NEXT,
     PLACE,
     POPULATION,
     PREVIOUS,
-    RAISED,
     SCORED_KINDS,
-    SIZE,
     STATUS,
     THREAT_MAX,
     THREAT_SUM,
@@ -97,7 +92,9 @@ DAY_MS = 86_400_000
 LAST_UNUSUAL_HOUR = 6
 
 BURST_MS = 1_000
-NEVER = -(2**63)
+
+PLACES_TO_COMPARE = 1024
+"""A user who has been in more places than this is in no new country any more."""
 
 
 WEIGHTS = (0.5, 0.5, 1.0, 1.0, 0.7, 1.0, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
@@ -110,6 +107,7 @@ class Batch(NamedTuple):
 
     ``codes`` is [``layout.CODES``, rows]; ``sizes`` holds bytes transferred, -1 for null;
     ``threats`` NaN for null. Event ids are ``id_bytes[id_ends[i] : id_ends[i + 1]]``.
+    ``countries`` is by code of a place, -1 for none.
     """
 
     codes: Ints
@@ -118,20 +116,21 @@ class Batch(NamedTuple):
     threats: Floats
     id_ends: NDArray[np.int32]
     id_bytes: Bytes
+    countries: Ints
 
 
 class Findings(NamedTuple):
     """What came of a micro-batch.
 
-    ``scores`` and ``components`` are per event. The rest is filled from the front: one entry of
-    ``rows``, ``excess``, ``seen``, ``total``, ``top``, ``top_seen`` per anomalous event (all but
-    the first [entries, kinds...]), and one of ``alerts`` (row, rule, window's end, evidence)
-    and ``evidence_*`` per alert.
+    ``scores``, ``components``, ``anomalous`` and ``new_countries`` are per event. The rest is
+    filled from the front, one entry per anomalous event, ``found[0]`` of them (all but ``rows``
+    are [entries, kinds...]).
     """
 
     scores: Floats
     components: Floats
     anomalous: NDArray[np.bool_]
+    new_countries: NDArray[np.bool_]
     found: Ints
     rows: Ints
     excess: Floats
@@ -139,11 +138,6 @@ class Findings(NamedTuple):
     total: Ints
     top: Ints
     top_seen: Ints
-    alerts: Ints
-    evidence_times: Ints
-    evidence_ips: Ints
-    evidence_ids: Bytes
-    evidence_lengths: Bytes
 
 
 # ---------------------------------------------------------------- hash tables
@@ -263,86 +257,6 @@ def forget(ids, identity):
             gap = cell
         cell = (cell + 1) & mask
     ids[gap] = 0
-
-
-# ---------------------------------------------------------------- windowed counts
-
-
-@compiled
-def window_end(times, size, time, span, threshold):
-    """Return the earliest end, at or after ``time``, of a window with enough events; or NEVER.
-
-    A window of end e holds the events with e - span < event time <= e.
-    """
-    within = 0
-    later = False
-    for i in range(size):
-        within += time - span < times[i] <= time
-        later |= time < times[i] < time + span
-    if within >= threshold:
-        return time
-    best = NEVER
-    if later:
-        for i in range(size):
-            end = times[i]
-            if time < end < time + span and (best == NEVER or end < best):
-                within = 0
-                for j in range(size):
-                    within += end - span < times[j] <= end
-                if within >= threshold:
-                    best = end
-    return best
-
-
-@compiled
-def observe(window, entity, batch, row, limits):
-    """Add a matching event; return the end of the window that raises an alert, or NEVER."""
-    span, threshold, again = limits[0], limits[1], limits[2]
-    marks = window.marks[entity]
-    place, kept = marks[NEXT], window.times.shape[1]
-    time, first = batch.times[row], batch.id_ends[row]
-    length = batch.id_ends[row + 1] - first
-    window.times[entity, place] = time
-    window.ips[entity, place] = batch.codes[IP, row]
-    window.lengths[entity, place] = length
-    for i in range(length):
-        window.ids[entity, place, i] = batch.id_bytes[first + i]
-    marks[NEXT] = (place + 1) % kept
-    marks[SIZE] = min(marks[SIZE] + 1, kept)
-    end = window_end(window.times[entity], marks[SIZE], time, span, threshold)
-    if end == NEVER:
-        return end
-    goes_on = (
-        marks[ACTIVE] == 1 and abs(end - marks[MATCHED]) < span and abs(end - marks[RAISED]) < again
-    )
-    marks[MATCHED] = end
-    if goes_on:
-        return NEVER
-    marks[ACTIVE] = 1
-    marks[RAISED] = end
-    return end
-
-
-@compiled
-def raise_alert(window, entity, row, rule, end, span, found):
-    """Copy the evidence of an alert, oldest offset first."""
-    alert, count = found.found[1], 0
-    size, kept = window.marks[entity, SIZE], window.times.shape[1]
-    for i in range(size):
-        place = (window.marks[entity, NEXT] - size + i) % kept
-        if end - span < window.times[entity, place] <= end:
-            length = window.lengths[entity, place]
-            found.evidence_times[alert, count] = window.times[entity, place]
-            found.evidence_ips[alert, count] = window.ips[entity, place]
-            found.evidence_lengths[alert, count] = length
-            for j in range(length):
-                found.evidence_ids[alert, count, j] = window.ids[entity, place, j]
-            count += 1
-    found.alerts[alert, 0] = row
-    found.alerts[alert, 1] = rule
-    found.alerts[alert, 2] = end
-    found.alerts[alert, 3] = count
-    found.found[1] = alert + 1
 
 
 # ---------------------------------------------------------------- features
@@ -697,6 +611,26 @@ def keep_usual(usual, value, seen):
 
 
 @compiled
+def is_new_country(state, batch, row, user, cells):
+    """Tell whether an event is a user's first from a country, once the baseline is ready."""
+    cell = cells[PLACE]
+    if cell < 0 or state.entries[cell].seen or state.counters[user, TOTAL] < READY:
+        return False
+    country = batch.countries[batch.codes[PLACE, row]]
+    if country < 0 or state.seen[user, PLACE] == 0:
+        return False
+    entry = state.heads[user, PLACE]
+    for _ in range(PLACES_TO_COMPARE):
+        if entry == 0:
+            return True
+        place = (state.entries[entry - 1].key - 1) & 0x3FFFFFFF
+        if entry - 1 != cell and batch.countries[place] == country:
+            return False
+        entry = np.int64(state.entries[entry - 1].next)
+    return False
+
+
+@compiled
 def judge_reference(state, batch, row, user, hour, cells, excess, found):
     """Score an event by the fixed formula."""
     if state.counters[user, TOTAL] < REFERENCE_READY:
@@ -733,7 +667,7 @@ def judge_calibrated(state, batch, row, user, hour, cells, cells_all, excess, su
 
 
 @compiled
-def process(state, login, rapid, limits, scorer, batch, first, found):
+def process(state, scorer, batch, first, found):
     """Take a batch through the state machine; every event sees only what came before it.
 
     Begins at row ``first`` and returns the row that it came to: less than all when the arrays of
@@ -756,21 +690,7 @@ def process(state, login, rapid, limits, scorer, batch, first, found):
                 judge_calibrated(
                     state, batch, row, user, hour, cells, cells_all, excess, surprise, found
                 )
-            apply_rules(state, login, rapid, limits, batch, row, user, found)
+            found.new_countries[row] = is_new_country(state, batch, row, user, cells)
         count_event(state, batch, row, user, hour)
         count_values(state, user, cells)
     return len(batch.times)
-
-
-@compiled
-def apply_rules(state, login, rapid, limits, batch, row, user, found):
-    """Feed the windowed counts that this event matches."""
-    kind = batch.codes[TYPE, row]
-    is_auth = kind == AUTH_TYPES[0] or kind == AUTH_TYPES[1] or kind == AUTH_TYPES[2]
-    if is_auth and batch.codes[C_STATUS, row] == FAILED:
-        end = observe(login, user, batch, row, limits[0])
-        if end != NEVER:
-            raise_alert(login, user, row, 0, end, limits[0, 0], found)
-    end = observe(rapid, user, batch, row, limits[1])
-    if end != NEVER:
-        raise_alert(rapid, user, row, 1, end, limits[1, 0], found)

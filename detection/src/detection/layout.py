@@ -75,13 +75,5 @@ EVENTS: Final = 3
 DUPLICATES: Final = 4
 TALLIES: Final = 5
 
-# Per entity of a windowed count.
-NEXT: Final = 0
-SIZE: Final = 1
-ACTIVE: Final = 2
-MATCHED: Final = 3
-RAISED: Final = 4
-MARKS: Final = 5
-
 TOP: Final = 3
 """How many of a user's usual values a reason names."""

@@ -1,53 +1,86 @@
-"""Windowed-count rules: what they count, and the alerts they raise.
+"""Rules as detection runs them: selections, correlations over windows, and the alerts they raise.
 
-A rule raises an alert when at least ``threshold`` matching events of one entity lie within less
-than ``span_ms`` of event time, among the latest ``kept`` ones in offset order. While it keeps
-matching at intervals below ``span_ms``, that is the same alert, for ``again_ms`` at most: then
+A correlation raises an alert when its condition holds for the matching events of one entity
+within less than ``span_ms`` of event time, among the latest ``kept`` ones it holds. While it keeps
+matching at intervals below ``quiet_ms``, that is the same alert, for ``again_ms`` at most: then
 another one says that it still goes on.
 """
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from contracts.alerts import (
-    MAX_EVIDENCE,
-    RAPID_ACTIVITY,
-    SUSPICIOUS_LOGIN_PATTERN,
-    Alert,
-    Severity,
-)
+from contracts.alerts import MAX_EVIDENCE, Alert, Severity
+from detection.selections import Selection
 
-MINUTE_MS = 60_000
+CorrelationType = Literal["event_count", "value_count", "temporal", "temporal_ordered"]
 
 
 @dataclass(frozen=True, slots=True)
-class WindowedCountRule:
-    """A rule over the number of one entity's matching events in a sliding window."""
+class Evidence:
+    """The events in the window that raised an alert, the first to arrive first.
+
+    Attributes:
+        times: Event times, Unix ms.
+        ips: Their source addresses.
+        event_ids: Their ids.
+        escalated: The window holds so much that it is worse.
+    """
+
+    times: list[int]
+    ips: list[str | None]
+    event_ids: list[str]
+    escalated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a correlation's alerts say.
+
+    Attributes:
+        rule_id: Short name, part of the alert id.
+        version: Part of the alert id: changes when the rule means something else.
+        alert_type: As clients know it.
+        severity: Of its alerts.
+        worse: Severity of escalated alerts.
+        techniques: ATT&CK ids.
+        words: Description with places for ``{count}``, ``{entity}`` and fields of the event.
+        resolved: Alerts of it need nobody: they are born resolved.
+    """
 
     rule_id: str
     version: str
     alert_type: str
     severity: Severity
+    worse: Severity
     techniques: tuple[str, ...]
-    threshold: int
-    kept: int
-    what: str
-    span_ms: int = 5 * MINUTE_MS
-    again_ms: int = 60 * MINUTE_MS
+    words: str
+    resolved: bool = False
 
-    def alert(self, user: str, time: int, evidence: "Evidence") -> Alert:
-        """Return the alert that the event of time ``time`` raises."""
+    def alert(
+        self, entity: Sequence[str], time: int, event: Mapping[str, str], evidence: Evidence
+    ) -> Alert:
+        """Return the alert that an event raises.
+
+        Args:
+            entity: Whose window it is: values of the fields that it is grouped by.
+            time: Event time of the event, Unix ms.
+            event: Its fields, in words; ``user`` always.
+            evidence: What the window holds.
+        """
         first, last = min(evidence.times), max(evidence.times)
         ips = list(dict.fromkeys(ip for ip in evidence.ips if ip is not None))
         count = len(evidence.times)
         return Alert(
-            alert_id=self._alert_id(user, first, last),
-            user_id=user,
+            alert_id=self._alert_id(entity, first, last, evidence.escalated),
+            user_id=event["user"],
             alert_type=self.alert_type,
-            description=f"{count} {self.what} of {user} within {self.span_ms // MINUTE_MS} minutes",
+            description=self.words.format(**{**event, "entity": ", ".join(entity), "count": count}),
             timestamp=time,
-            severity=self.severity,
+            severity=self.worse if evidence.escalated else self.severity,
             event_count=count,
+            resolved=self.resolved,
             rule_id=self.rule_id,
             rule_version=self.version,
             first_seen=first,
@@ -57,39 +90,75 @@ class WindowedCountRule:
             techniques=list(self.techniques),
         )
 
-    def _alert_id(self, user: str, first: int, last: int) -> str:
-        parts = (self.rule_id, self.version, user, str(first), str(last))
+    def _alert_id(self, entity: Sequence[str], first: int, last: int, escalated: bool) -> str:
+        parts = [self.rule_id, self.version, *entity, str(first), str(last)]
+        if escalated:
+            parts.append("escalated")
         return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """The events in the window that raised an alert, oldest offset first."""
+class Correlation:
+    """A condition over the matches of selections or of other correlations.
 
-    times: list[int]
-    ips: list[str | None]
-    event_ids: list[str]
+    Attributes:
+        name: Unique in its set.
+        kind: What the condition counts: events, distinct values of ``value``, or sources
+            (in their order, for ``temporal_ordered``).
+        sources: Names of selections and of correlations before this one.
+        group_by: One or two interned fields: the entity.
+        value: Interned field whose values are counted, for ``value_count``.
+        span_ms, threshold, kept, quiet_ms, again_ms: See the module.
+        escalated: From how many on alerts are worse; 0 for never.
+        rule: What its alerts say; None when it only serves other correlations.
+    """
+
+    name: str
+    kind: CorrelationType
+    sources: tuple[str, ...]
+    group_by: tuple[str, ...]
+    value: str | None
+    span_ms: int
+    threshold: int
+    kept: int
+    quiet_ms: int
+    again_ms: int
+    escalated: int = 0
+    rule: Rule | None = None
 
 
-FAILED_LOGIN_BURST = WindowedCountRule(
-    rule_id="failed-login-burst",
-    version="1",
-    alert_type=SUSPICIOUS_LOGIN_PATTERN,
-    severity="HIGH",
-    techniques=("T1110",),
-    threshold=3,
-    kept=16,
-    what="failed logins",
-)
-RAPID = WindowedCountRule(
-    rule_id="rapid-activity",
-    version="1",
-    alert_type=RAPID_ACTIVITY,
-    severity="MEDIUM",
-    techniques=(),
-    threshold=51,
-    kept=64,
-    what="events",
-)
-RULES = (FAILED_LOGIN_BURST, RAPID)
-"""In the order of the compiled code."""
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Events, and whether they raise the rule's alert.
+
+    Attributes:
+        rule_id: Whose example it is.
+        name: What it shows.
+        events: Rows of ``EVENT_SCHEMA``; offsets and event ids are filled in.
+        alerts: How many alerts of the rule they raise; None for at least one.
+    """
+
+    rule_id: str
+    name: str
+    events: tuple[dict[str, Any], ...]
+    alerts: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """Rules that run together.
+
+    Attributes:
+        selections: Conditions on single events, by name.
+        correlations: In an order in which sources come first.
+        fingerprint: Of the texts they were read from: state kept with one set cannot be
+            continued with another.
+        examples: Of all rules.
+        files: Path of the file that each rule stands in, by rule id.
+    """
+
+    selections: Mapping[str, Selection]
+    correlations: tuple[Correlation, ...]
+    fingerprint: str
+    examples: tuple[Example, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)

@@ -13,19 +13,33 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from detection import layout as at
+from detection.correlating import Correlator
 from detection.errors import StateDamagedError, StateVersionError
 from detection.interning import VOCABULARIES, Interner
 from detection.kernel import fill_entries, fill_ids
-from detection.rules import RULES
 from detection.state import (
     USER_ARRAYS,
     State,
-    Window,
     empty_state,
-    empty_window,
-    window_with_room,
     with_room_for_entries,
     with_room_for_users,
+)
+from detection.window_kernel import fill_slots
+from detection.windows import (
+    ARRIVED,
+    BASE,
+    CAPACITY,
+    EVENTS,
+    LEVEL,
+    MATCHED,
+    RAISED,
+    SIZE,
+    SLOTS,
+    Window,
+    block_sizes,
+    empty_window,
+    events_by_slot,
+    with_room,
 )
 
 MARK = b"SGDETECT"
@@ -48,20 +62,35 @@ class Saved(NamedTuple):
 
     scorer: str
     state: State
-    windows: tuple[Window, ...]
     interner: Interner
+    rules: str
+    arrays: Arrays
+
+    def fill(self, correlator: Correlator) -> None:
+        """Give a correlator its state back.
+
+        Raises:
+            StateVersionError: If its rules are other ones.
+        """
+        if correlator.rules.fingerprint != self.rules:
+            raise StateVersionError(
+                f"state snapshot of rules {self.rules}, these are {correlator.rules.fingerprint}"
+            )
+        correlator.windows = [
+            _window(f"window{index}", self.arrays) for index in range(len(correlator.windows))
+        ]
 
 
 def dump(
-    version: str, scorer: str, state: State, windows: tuple[Window, ...], interner: Interner
+    version: str, scorer: str, state: State, correlator: Correlator, interner: Interner
 ) -> bytes:
     """Return the bytes of a state."""
     arrays = _state_arrays(state, interner.users)
-    for index, window in enumerate(windows):
-        arrays |= _window_arrays(f"window{index}", window, interner.users)
+    for index, window in enumerate(correlator.windows):
+        arrays |= _window_arrays(f"window{index}", window)
     for name in VOCABULARIES:
         arrays |= _word_arrays(name, interner.values[name])
-    return _sealed(version, _container(scorer, arrays))
+    return _sealed(version, _container(scorer, correlator.rules.fingerprint, arrays))
 
 
 def load(version: str, data: bytes) -> Saved:
@@ -71,14 +100,9 @@ def load(version: str, data: bytes) -> Saved:
         StateVersionError: If another version wrote it.
         StateDamagedError: If it is not what was written.
     """
-    scorer, arrays = _contents(_unsealed(version, data))
+    scorer, rules, arrays = _contents(_unsealed(version, data))
     interner = Interner.of({name: _words(name, arrays) for name in VOCABULARIES})
-    state = _state(arrays, interner.users)
-    windows = tuple(
-        _window(f"window{index}", arrays, rule.kept, interner.users)
-        for index, rule in enumerate(RULES)
-    )
-    return Saved(scorer, state, windows, interner)
+    return Saved(scorer, _state(arrays, interner.users), interner, rules, arrays)
 
 
 def _sealed(version: str, body: bytes) -> bytes:
@@ -100,7 +124,7 @@ def _unsealed(version: str, data: bytes) -> bytes:
     return rest[1 + rest[0] :]
 
 
-def _container(scorer: str, arrays: Arrays) -> bytes:
+def _container(scorer: str, rules: str, arrays: Arrays) -> bytes:
     items = sorted(arrays.items())
     columns = [
         pa.array([name for name, _ in items], pa.string()),
@@ -108,7 +132,7 @@ def _container(scorer: str, arrays: Arrays) -> bytes:
         pa.array([list(array.shape) for _, array in items], pa.list_(pa.int64())),
         pa.array([array.tobytes() for _, array in items], pa.large_binary()),
     ]
-    schema = _SCHEMA.with_metadata({"scorer": scorer})
+    schema = _SCHEMA.with_metadata({"scorer": scorer, "rules": rules})
     sink = pa.BufferOutputStream()
     options = pa.ipc.IpcWriteOptions(compression="zstd")
     with pa.ipc.new_stream(sink, schema, options=options) as writer:
@@ -117,7 +141,7 @@ def _container(scorer: str, arrays: Arrays) -> bytes:
     return body
 
 
-def _contents(body: bytes) -> tuple[str, Arrays]:
+def _contents(body: bytes) -> tuple[str, str, Arrays]:
     with pa.ipc.open_stream(body) as reader:
         table = reader.read_all()
     arrays: Arrays = {
@@ -126,7 +150,8 @@ def _contents(body: bytes) -> tuple[str, Arrays]:
             *(table[column].to_pylist() for column in _SCHEMA.names), strict=True
         )
     }
-    return table.schema.metadata[b"scorer"].decode(), arrays
+    metadata = table.schema.metadata
+    return metadata[b"scorer"].decode(), metadata[b"rules"].decode(), arrays
 
 
 def _state_arrays(state: State, users: int) -> Arrays:
@@ -165,37 +190,43 @@ def _state(arrays: Arrays, users: int) -> State:
     return state
 
 
-def _window_arrays(name: str, window: Window, users: int) -> Arrays:
-    kept = window.times.shape[1]
-    marks = window.marks[:users].copy()
-    ages = np.arange(kept)
-    places = (marks[:, at.NEXT] - marks[:, at.SIZE])[:, None] + ages
-    held = ages < marks[:, at.SIZE][:, None]
-    entities, places = np.nonzero(held)[0], (places % kept)[held]
-    ids, lengths = window.ids[entities, places], window.lengths[entities, places]
-    marks[:, at.NEXT] = 0
+def _window_arrays(name: str, window: Window) -> Arrays:
+    sizes, places = events_by_slot(window)
+    marks = window.marks[: len(sizes)]
+    ids, lengths = window.ids[places], window.lengths[places]
     return {
-        f"{name}.marks": marks,
-        f"{name}.times": window.times[entities, places],
-        f"{name}.ips": window.ips[entities, places],
+        f"{name}.keys": window.keys[: len(sizes)],
+        f"{name}.marks": marks[:, [SIZE, ARRIVED, LEVEL, MATCHED, RAISED]],
+        f"{name}.times": window.times[places],
+        f"{name}.values": window.values[places],
+        f"{name}.orders": window.orders[places],
+        f"{name}.ips": window.ips[places],
         f"{name}.lengths": lengths,
         f"{name}.ids": ids[np.arange(ids.shape[1]) < lengths[:, None]],
     }
 
 
-def _window(name: str, arrays: Arrays, kept: int, users: int) -> Window:
-    lengths, marks = arrays[f"{name}.lengths"].view(np.uint8), arrays[f"{name}.marks"]
-    window = window_with_room(empty_window(kept), users, int(lengths.max(initial=0)))
-    window.marks[:users] = marks
-    sizes = window.marks[:users, at.SIZE]
-    window.marks[:users, at.NEXT] = sizes % kept
-    entities, places = np.nonzero(np.arange(kept) < sizes[:, None])
-    window.times[entities, places] = arrays[f"{name}.times"]
-    window.ips[entities, places] = arrays[f"{name}.ips"]
-    window.lengths[entities, places] = lengths
-    ids = np.zeros((len(lengths), window.ids.shape[2]), np.uint8)
+def _window(name: str, arrays: Arrays) -> Window:
+    keys, marks = arrays[f"{name}.keys"], arrays[f"{name}.marks"]
+    lengths = arrays[f"{name}.lengths"].view(np.uint8)
+    sizes = marks[:, 0].view(np.int64)
+    blocks = block_sizes(sizes)
+    events = int(blocks.sum())
+    width = int(lengths.max(initial=0))
+    window = with_room(empty_window(), len(keys), events, width)
+    bases = np.cumsum(blocks) - blocks
+    places = np.repeat(bases - (np.cumsum(sizes) - sizes), sizes) + np.arange(len(lengths))
+    window.keys[: len(keys)] = keys
+    window.marks[: len(keys), [SIZE, ARRIVED, LEVEL, MATCHED, RAISED]] = marks
+    window.marks[: len(keys), BASE] = bases
+    window.marks[: len(keys), CAPACITY] = blocks
+    for column in ("times", "values", "orders", "ips", "lengths"):
+        getattr(window, column)[places] = arrays[f"{name}.{column}"]
+    ids = np.zeros((len(lengths), window.ids.shape[1]), np.uint8)
     ids[np.arange(ids.shape[1]) < lengths[:, None]] = arrays[f"{name}.ids"]
-    window.ids[entities, places] = ids
+    window.ids[places] = ids
+    window.tally[[SLOTS, EVENTS]] = len(keys), events
+    fill_slots(window.table, window.keys, len(keys))
     return window
 
 

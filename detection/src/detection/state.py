@@ -75,24 +75,6 @@ class State(NamedTuple):
     ids: Ints
 
 
-class Window(NamedTuple):
-    """The latest matching events of each entity of one windowed-count rule.
-
-    Attributes:
-        times: [entities, kept] event times, Unix ms, a ring in offset order.
-        ips: [entities, kept] address codes, -1 for none.
-        ids: [entities, kept, width] event ids, UTF-8.
-        lengths: [entities, kept] bytes of each id.
-        marks: [entities, marks] see ``layout``.
-    """
-
-    times: Ints
-    ips: Ints
-    ids: Bytes
-    lengths: Bytes
-    marks: Ints
-
-
 USER_ARRAYS = (
     "heads",
     "tails",
@@ -134,17 +116,6 @@ def empty_state() -> State:
     )
 
 
-def empty_window(kept: int) -> Window:
-    """Return a window that keeps the latest ``kept`` matching events of each entity."""
-    return Window(
-        times=np.zeros((_MIN_USERS, kept), np.int64),
-        ips=np.zeros((_MIN_USERS, kept), np.int64),
-        ids=np.zeros((_MIN_USERS, kept, 16), np.uint8),
-        lengths=np.zeros((_MIN_USERS, kept), np.uint8),
-        marks=np.zeros((_MIN_USERS, at.MARKS), np.int64),
-    )
-
-
 def with_room_for_users(state: State, users: int) -> State:
     """Return ``state`` with rows for at least ``users`` users."""
     capacity = len(state.counters)
@@ -152,18 +123,6 @@ def with_room_for_users(state: State, users: int) -> State:
         return state
     rows = _power_of_two(users)
     return state._replace(**{name: _taller(getattr(state, name), rows) for name in USER_ARRAYS})
-
-
-def window_with_room(window: Window, entities: int, width: int) -> Window:
-    """Return ``window`` with rows for ``entities`` and ids of up to ``width`` bytes."""
-    if width > window.ids.shape[2]:
-        ids = np.zeros((*window.ids.shape[:2], -(-width // 16) * 16), np.uint8)
-        ids[:, :, : window.ids.shape[2]] = window.ids
-        window = window._replace(ids=ids)
-    if entities <= len(window.marks):
-        return window
-    rows = _power_of_two(entities)
-    return Window(*(_taller(array, rows) for array in window))
 
 
 def with_room_for_entries(state: State, entries: int) -> State:

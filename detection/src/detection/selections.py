@@ -1,0 +1,175 @@
+"""Conditions on single events, compiled to masks over a micro-batch.
+
+A text or a port is judged once per distinct value, when it comes for the first time; a batch then
+only looks its codes up. Absent values satisfy nothing but a test for absence.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from detection import layout as at
+from detection.interning import NETWORKS, country_of
+from detection.kernel import Batch
+
+Mask = NDArray[np.bool_]
+Value = str | int | bool | None
+Predicate = Callable[[Value], bool]
+FieldType = Literal["text", "number", "boolean"]
+
+COUNTRY = "country"
+NEW_COUNTRY = "new_country"
+BYTES = "bytes_transferred"
+
+CODED: dict[str, tuple[int, str]] = {
+    "user": (at.C_USER, "user"),
+    "source_ip": (at.IP, "source_ip"),
+    "network": (at.NET, NETWORKS),
+    "geo_location": (at.PLACE, "geo_location"),
+    COUNTRY: (at.PLACE, "geo_location"),
+    "event_type": (at.TYPE, "event_type"),
+    "user_agent": (at.AGENT, "user_agent"),
+    "hostname": (at.HOST, "hostname"),
+    "process_name": (at.PROCESS, "process_name"),
+    "port": (at.PORT, "port"),
+    "file_path": (at.PATH, "file_path"),
+    "domain": (at.DOMAIN, "domain"),
+    "status": (at.C_STATUS, "status"),
+    "failure_reason": (at.C_REASON, "failure_reason"),
+}
+"""Interned fields: row of the matrix of codes, and vocabulary. Entities and counted values are
+of these."""
+
+_UNCODED = ("destination_ip", "command_line")
+
+FIELDS: dict[str, FieldType] = {
+    **dict.fromkeys(CODED, "text"),
+    **dict.fromkeys(_UNCODED, "text"),
+    "port": "number",
+    BYTES: "number",
+    NEW_COUNTRY: "boolean",
+}
+"""Fields that rules may ask for."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Check:
+    """One field's value satisfies any of the predicates."""
+
+    field: str
+    predicates: tuple[Predicate, ...]
+
+    def holds(self, value: Value) -> bool:
+        return any(predicate(value) for predicate in self.predicates)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AllOf:
+    """Every part holds."""
+
+    parts: tuple["Selection", ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnyOf:
+    """One part holds."""
+
+    parts: tuple["Selection", ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NotOf:
+    """The part does not hold."""
+
+    part: "Selection"
+
+
+Selection = Check | AllOf | AnyOf | NotOf
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """A batch's columns as rules see them.
+
+    Attributes:
+        events: The batch, schema ``EVENT_SCHEMA``.
+        batch: The same, as the compiled code sees it.
+        vocabularies: Values by code.
+        new_countries: [rows] the user's first event from a country, after enough others.
+    """
+
+    events: pa.RecordBatch
+    batch: Batch
+    vocabularies: Mapping[str, Sequence[str | int]]
+    new_countries: Mask
+
+
+class Matcher:
+    """Evaluates selections; remembers what the values of one partition satisfied."""
+
+    def __init__(self) -> None:
+        self._tables: dict[Check, tuple[int, Mask]] = {}
+
+    def mask(self, selection: Selection, columns: Columns) -> Mask:
+        """Return which rows satisfy a selection."""
+        if isinstance(selection, Check):
+            return self._check(selection, columns)
+        if isinstance(selection, NotOf):
+            return ~self.mask(selection.part, columns)
+        stop = isinstance(selection, AnyOf)
+        result = self.mask(selection.parts[0], columns)
+        for part in selection.parts[1:]:
+            if result.all() if stop else not result.any():
+                break  # nothing that follows can change it
+            other = self.mask(part, columns)
+            result = result | other if stop else result & other
+        return result
+
+    def _check(self, check: Check, columns: Columns) -> Mask:
+        if check.field in CODED:
+            row, name = CODED[check.field]
+            found: Mask = self._table(check, columns.vocabularies[name])[columns.batch.codes[row]]
+            return found
+        if check.field == NEW_COUNTRY:
+            values = np.array([check.holds(False), check.holds(True)])
+            return values[columns.new_countries.view(np.uint8)]
+        if check.field == BYTES:
+            sizes = columns.batch.sizes
+            return _judged(check, pa.array(sizes, mask=sizes < 0))
+        return _judged(check, columns.events.column(check.field))
+
+    def _table(self, check: Check, values: Sequence[str | int]) -> Mask:
+        """Return what each code satisfies; the last cell is that of null."""
+        known, table = self._tables.get(check, (0, np.empty(0, np.bool_)))
+        if known == len(values) and len(table):
+            return table
+        if len(values) >= len(table):
+            table = _longer(table, len(values), check.holds(None))
+        for code in range(known, len(values)):
+            value = values[code]
+            table[code] = check.holds(country_of(value) if check.field == COUNTRY else value)
+        self._tables[check] = (len(values), table)
+        return table
+
+
+def _judged(check: Check, column: pa.Array) -> Mask:
+    """Judge each distinct value of a column that is not interned."""
+    absent = check.holds(None)
+    if column.null_count == len(column):
+        return np.full(len(column), absent)
+    encoded = pc.dictionary_encode(column)
+    table = np.array([check.holds(value) for value in encoded.dictionary.to_pylist()] + [absent])
+    found: Mask = table[encoded.indices.fill_null(-1).to_numpy()]
+    return found
+
+
+def _longer(array: Mask, used: int, last: bool) -> Mask:
+    """Return ``array`` with room for more than ``used`` cells; new ones hold ``last``."""
+    grown = np.full(max(64, 2 * used + 1), last)
+    grown[: max(len(array) - 1, 0)] = array[:-1]
+    return grown
