@@ -14,10 +14,11 @@ from serving_layer.services import Services
 from serving_layer.views.keys import Key
 from serving_layer.views.query import EventFilter
 from serving_layer.views.reads import AlertFilter, Row, alert_page, event_page
+from serving_layer.views.rendered import RenderedRows
 from serving_layer.views.rendering import Body
 from serving_layer.views.snapshot import Snapshot
 
-Render = Callable[[Sequence[Row]], Sequence[Body | orjson.Fragment]]
+Render = Callable[[Sequence[Row], RenderedRows | None], list[bytes]]
 
 _INLINE_ROWS = 500
 """Larger pages are made in a thread: they would hold up other requests."""
@@ -45,18 +46,21 @@ async def events_response(
         wanted: The rows to return.
         cursor: Cursor of the page before.
         limit: Rows at most.
-        render: Turns rows into bodies.
+        render: Turns rows into JSON.
     """
     query = (name, wanted)
     after = _key(services.cursors.decode(query, cursor)) if cursor is not None else None
     snapshot = services.views.current()
 
+    is_small = limit <= _INLINE_ROWS
+    rendered = snapshot.realtime.rendered if is_small else None  # large pages are not asked twice
+
     def page() -> bytes:
         found = event_page(snapshot, wanted, after, limit)
         last = services.cursors.encode(query, found.items[-1].key) if found.more else None
-        return page_bytes(render(found.items), last, snapshot, found.sources)
+        return joined_page(render(found.items, rendered), last, snapshot, found.sources)
 
-    content = page() if limit <= _INLINE_ROWS else await asyncio.to_thread(page)
+    content = page() if is_small else await asyncio.to_thread(page)
     return Response(content, media_type="application/json")
 
 
@@ -97,16 +101,26 @@ def page_bytes(
     sources: dict[Source, int],
 ) -> bytes:
     """Return a ``contracts.api.Page`` as JSON; without a snapshot, complete."""
+    return joined_page([orjson.dumps(each) for each in data], next_cursor, snapshot, sources)
+
+
+def joined_page(
+    data: Sequence[bytes],
+    next_cursor: str | None,
+    snapshot: Snapshot | None,
+    sources: dict[Source, int],
+) -> bytes:
+    """Return a page of rows that are JSON already."""
     reason = snapshot.incomplete_reason if snapshot else None
-    return orjson.dumps(
+    rest = orjson.dumps(
         {
-            "data": data,
             "next_cursor": next_cursor,
             "complete": reason is None,
             "incomplete_reason": reason,
             "sources": sources,
         }
     )
+    return b'{"data":[' + b",".join(data) + b"]," + rest[1:]
 
 
 def _key(position: Sequence[int | str]) -> Key:

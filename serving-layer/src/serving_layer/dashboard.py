@@ -121,7 +121,7 @@ def _alerts(services: Services) -> None:
 def _anomalies(services: Services) -> None:
     wanted = EventFilter(anomalies_only=True)
     newest = event_page(services.views.current(), wanted, None, _ANOMALY_POOL).items
-    newest.sort(key=lambda row: -row.index.columns.anomaly_score[row.position])
+    newest.sort(key=lambda row: -row.owner.columns.anomaly_score[row.position])
     _table(
         ["score", "time", "user", "event", "reasons"],
         [

@@ -1,4 +1,7 @@
-"""Query parameters that many routes share, validated once."""
+"""Query parameters that many routes share, validated once.
+
+The functions are coroutines although none waits: FastAPI runs plain ones in a thread each.
+"""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -21,7 +24,7 @@ MAX_LIMIT = 10_000
 _known: dict[int, frozenset[str]] = {}
 
 
-def services(request: Request) -> Services:
+async def services(request: Request) -> Services:
     """Return the parts that the application was built from."""
     found: Services = request.app.state.services
     return found
@@ -93,7 +96,7 @@ Cursor = Annotated[
 Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
-def event_filter(
+async def event_filter(
     user: Annotated[str | None, Query(min_length=1, max_length=256, examples=["alice"])] = None,
     event_type: Annotated[
         str | None, Query(min_length=1, max_length=64, examples=["auth_attempt"])
@@ -119,7 +122,7 @@ def event_filter(
     )
 
 
-def alert_filter(
+async def alert_filter(
     severity: Annotated[Severity | None, Query(examples=["HIGH"])] = None,
     user: Annotated[str | None, Query(min_length=1, max_length=256, examples=["alice"])] = None,
     rule: Annotated[

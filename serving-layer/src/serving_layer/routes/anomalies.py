@@ -15,7 +15,7 @@ from serving_layer.routes.events import require_range
 from serving_layer.services import Services
 from serving_layer.views.query import EventFilter
 from serving_layer.views.reads import count, event_by_id
-from serving_layer.views.rendering import anomaly_bodies
+from serving_layer.views.rendering import anomalies_json, anomaly_bodies
 
 router = APIRouter(prefix="/api/anomalies", tags=["anomalies"])
 
@@ -26,7 +26,7 @@ async def _page(
     services: Services, wanted: EventFilter, cursor: str | None, limit: int
 ) -> Response:
     wanted = replace(wanted, anomalies_only=True)
-    return await events_response(services, "anomalies", wanted, cursor, limit, anomaly_bodies)
+    return await events_response(services, "anomalies", wanted, cursor, limit, anomalies_json)
 
 
 @router.get("", responses=_PAGE)

@@ -12,7 +12,7 @@ from serving_layer.answers import events_response, json_response
 from serving_layer.errors import NotFoundError, ParameterError
 from serving_layer.parameters import Cursor, EventFilterDep, Limit, Score, ServicesDep, check_order
 from serving_layer.views.reads import count, event_by_id
-from serving_layer.views.rendering import event_bodies
+from serving_layer.views.rendering import events_json
 
 router = APIRouter(prefix="/api/events", tags=["events"])
 
@@ -24,7 +24,7 @@ async def list_events(
     services: ServicesDep, wanted: EventFilterDep, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
     """List events of both layers, newest first; every filter given must hold."""
-    return await events_response(services, "events", wanted, cursor, limit, event_bodies)
+    return await events_response(services, "events", wanted, cursor, limit, events_json)
 
 
 @router.get("/recent", responses=_PAGE)
@@ -32,7 +32,7 @@ async def recent_events(
     services: ServicesDep, wanted: EventFilterDep, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
     """List the newest events; the same list as `/api/events`."""
-    return await events_response(services, "events", wanted, cursor, limit, event_bodies)
+    return await events_response(services, "events", wanted, cursor, limit, events_json)
 
 
 @router.get("/count", responses=examples.answers(examples.COUNT, Count))
@@ -53,7 +53,7 @@ async def list_threats(
 ) -> Response:
     """List events that their producer gave a high threat score, newest first."""
     wanted = replace(wanted, min_threat=min_score)
-    return await events_response(services, "events", wanted, cursor, limit, event_bodies)
+    return await events_response(services, "events", wanted, cursor, limit, events_json)
 
 
 @router.get("/threat-score", responses=_PAGE)
@@ -68,7 +68,7 @@ async def list_by_threat_score(
     """List events by their producer's threat score, bounds inclusive, newest first."""
     check_order("min", min, "max", max)
     wanted = replace(wanted, min_threat=min, max_threat=max)
-    return await events_response(services, "events", wanted, cursor, limit, event_bodies)
+    return await events_response(services, "events", wanted, cursor, limit, events_json)
 
 
 @router.get("/time-range", responses=_PAGE)
@@ -77,7 +77,7 @@ async def list_events_of_time_range(
 ) -> Response:
     """List events of `[start_time, end_time)`, newest first; both are required."""
     require_range(wanted.start_time, wanted.end_time)
-    return await events_response(services, "events", wanted, cursor, limit, event_bodies)
+    return await events_response(services, "events", wanted, cursor, limit, events_json)
 
 
 @router.get(
@@ -89,7 +89,7 @@ async def read_event(services: ServicesDep, event_id: str) -> Response:
     row = event_by_id(services.views.current(), event_id)
     if row is None:
         raise NotFoundError(f"no event has the id {event_id!r}")
-    return json_response(event_bodies([row])[0])
+    return Response(events_json([row])[0], media_type="application/json")
 
 
 def require_range(start_time: int | None, end_time: int | None) -> None:

@@ -56,7 +56,7 @@ def _partition(snapshot: Snapshot, stream: int, position: Position | None) -> Pa
         duplicates += covered.removed(RecordKind.DUPLICATE, end)
     batch = snapshot.batch.held.get(stream, Held())
     offsets = _realtime_offsets(snapshot, stream)
-    distinct_offsets = np.unique(offsets)
+    distinct_offsets = offsets[np.diff(offsets, prepend=-1) != 0]
     realtime = Held(len(offsets), len(distinct_offsets))
     skipped = (run.skipped if run else 0) + _skipped(snapshot, stream, position, distinct_offsets)
     distinct = batch.distinct + realtime.distinct
@@ -115,8 +115,8 @@ def _claimed(
 
 
 def _realtime_offsets(snapshot: Snapshot, stream: int) -> np.ndarray:
-    parts = [
-        -index.columns.negative_offset[index.columns.stream == stream]
-        for index in snapshot.realtime.indexes
-    ]
-    return np.concatenate(parts) if parts else np.empty(0, np.int64)
+    """Return the offsets of a stream's realtime rows, ascending."""
+    parts = [index.offsets(stream) for index in snapshot.realtime.indexes]
+    if not parts:
+        return np.empty(0, np.int64)
+    return np.sort(np.concatenate(parts), kind="stable")  # stable: made for runs that are sorted

@@ -40,6 +40,7 @@ class EventIndex:
         """Event files that the rows come from; empty for realtime rows."""
         self._by_hash = np.argsort(columns.id_hash, kind="stable").astype(np.int32)
         self._hashes = columns.id_hash[self._by_hash]
+        self._offsets: dict[int, npt.NDArray[np.int64]] = {}
         self.anomalies: Positions = np.flatnonzero(columns.is_anomaly)
         threat = columns.threat_score
         known = threat[~np.isnan(threat)]
@@ -155,18 +156,18 @@ class EventIndex:
         if codes is None:
             return
         low, high = self._bounds(wanted, after)
-        candidates = self._candidates(wanted, codes, low, high)
+        candidates, fulfilled = self._candidates(wanted, codes, low, high)
         length = high - low if candidates is None else len(candidates)
         start, chunk = 0, _FIRST_CHUNK
         while start < length:
             stop = min(start + chunk, length)
             if candidates is None:
-                mask = self._mask(wanted, codes, slice(low + start, low + stop))
+                mask = self._mask(wanted, codes, slice(low + start, low + stop), fulfilled)
                 inside = np.arange(stop - start) if mask is None else np.flatnonzero(mask)
                 yield inside + (low + start)
             else:
                 at = candidates[start:stop]
-                mask = self._mask(wanted, codes, at)
+                mask = self._mask(wanted, codes, at, fulfilled)
                 yield at if mask is None else at[mask]
             start, chunk = stop, chunk * _CHUNK_GROWTH
 
@@ -212,24 +213,32 @@ class EventIndex:
 
     def _candidates(
         self, wanted: EventFilter, codes: dict[str, int], low: int, high: int
-    ) -> Positions | None:
-        """Return the shortest list of positions that holds every match, None for all."""
-        lists: list[npt.NDArray[Any]] = []
+    ) -> tuple[Positions | None, str]:
+        """Return a short list of positions that holds every match, None for all.
+
+        With it comes the name of the condition that the list fulfils already.
+        """
+        lists: list[tuple[npt.NDArray[Any], str]] = []
         if wanted.anomalies_only:
-            lists.append(self.anomalies)
+            lists.append((self.anomalies, "anomalies_only"))
         if self._postings is not None and "user" in codes:
-            lists.append(self._postings.of(codes["user"]))
+            lists.append((self._postings.of(codes["user"]), "user"))
         if not lists:
-            return None
-        shortest: npt.NDArray[Any] = lists[0] if len(lists[0]) <= len(lists[-1]) else lists[-1]
-        return shortest[np.searchsorted(shortest, low) : np.searchsorted(shortest, high)]
+            return None, ""
+        shortest, fulfilled = min(lists, key=lambda each: len(each[0]))
+        kind = shortest.dtype.type  # of another type, all positions would be converted
+        first, last = shortest.searchsorted(kind(low)), shortest.searchsorted(kind(high))
+        return shortest[first:last], fulfilled
 
     def _mask(
-        self, wanted: EventFilter, codes: dict[str, int], at: slice | Positions
+        self, wanted: EventFilter, codes: dict[str, int], at: slice | Positions, fulfilled: str
     ) -> Mask | None:
+        """Return which of some positions match in all but the fulfilled condition."""
         columns = self.columns
-        masks: list[Mask] = [getattr(columns, name)[at] == code for name, code in codes.items()]
-        if wanted.anomalies_only:
+        masks: list[Mask] = [
+            getattr(columns, name)[at] == code for name, code in codes.items() if name != fulfilled
+        ]
+        if wanted.anomalies_only and fulfilled != "anomalies_only":
             masks.append(columns.is_anomaly[at])
         if wanted.min_threat is not None:
             masks.append(columns.threat_score[at] >= wanted.min_threat)
@@ -238,6 +247,14 @@ class EventIndex:
         if wanted.min_anomaly_score is not None:
             masks.append(columns.anomaly_score[at] >= wanted.min_anomaly_score)
         return cast("Mask", np.logical_and.reduce(masks)) if masks else None
+
+    def offsets(self, stream: int) -> npt.NDArray[np.int64]:
+        """Return the offsets of a stream's rows, ascending; each as often as it is held."""
+        found = self._offsets.get(stream)
+        if found is None:
+            found = np.sort(-self.columns.negative_offset[self.columns.stream == stream])
+            self._offsets[stream] = found
+        return found
 
     @cached_property
     def streams(self) -> npt.NDArray[np.int32]:
@@ -253,8 +270,9 @@ class _Postings:
         self._codes = codes[self._positions]
 
     def of(self, code: int) -> npt.NDArray[np.int32]:
-        low = np.searchsorted(self._codes, code, side="left")
-        high = np.searchsorted(self._codes, code, side="right")
+        wanted = np.int32(code)  # of another type, all codes would be converted
+        low = self._codes.searchsorted(wanted, side="left")
+        high = self._codes.searchsorted(wanted, side="right")
         return self._positions[low:high]
 
 

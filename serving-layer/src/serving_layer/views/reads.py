@@ -1,9 +1,8 @@
 """Merged answers: batch rows below the seam, realtime rows from it on, as one list."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -18,32 +17,33 @@ from serving_layer.views.snapshot import Snapshot
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One event of a snapshot."""
+class Row(NamedTuple):
+    """One event of a snapshot, where it is held, and its coordinates."""
 
-    index: EventIndex
+    owner: EventIndex
     position: int
     source: Source
+    stream: int
+    offset: int
 
     @property
     def key(self) -> Key:
-        return self.index.key(self.position)
+        return self.owner.key(self.position)
 
     @property
     def is_anomaly(self) -> bool:
-        return bool(self.index.columns.is_anomaly[self.position])
+        return bool(self.owner.columns.is_anomaly[self.position])
 
 
 def gathered(rows: Sequence[Row], names: Sequence[str]) -> list[dict[str, Any]]:
     """Return what is known of many rows, and the named cold columns, in the rows' order."""
     owners: dict[int, list[int]] = {}
     for place, row in enumerate(rows):
-        owners.setdefault(id(row.index), []).append(place)
+        owners.setdefault(id(row.owner), []).append(place)
     values: list[dict[str, Any]] = [{}] * len(rows)
     for places in owners.values():
         positions = np.array([rows[place].position for place in places], dtype=np.int64)
-        index = rows[places[0]].index
+        index = rows[places[0]].owner
         cold = index.gather(positions, names)
         for place, each, more in zip(places, index.narrow(positions), cold, strict=True):
             each.update(zip(names, more, strict=True))
@@ -125,25 +125,36 @@ def event_page(
         for name in ("negative_offset", "stream", "negative_timestamp")
     ]
     order = np.lexsort(keys)
+    first = order[:limit]
     batch_indexes = len(snapshot.batch.indexes)
     rows = [
-        Row(indexes[owner], position, "batch" if owner < batch_indexes else "realtime")
-        for owner, position in zip(
-            owners[order[:limit]].tolist(), positions[order[:limit]].tolist(), strict=True
+        Row(
+            indexes[owner],
+            position,
+            "batch" if owner < batch_indexes else "realtime",
+            stream,
+            offset,
+        )
+        for owner, position, stream, offset in zip(
+            owners[first].tolist(),
+            positions[first].tolist(),
+            keys[1][first].tolist(),
+            (-keys[0][first]).tolist(),
+            strict=True,
         )
     ]
-    return Found(rows, more=len(order) > limit, sources=_sources(row.source for row in rows))
+    return Found(rows, more=len(order) > limit, sources=_sources([row.source for row in rows]))
 
 
 def event_by_id(snapshot: Snapshot, event_id: str) -> Row | None:
     """Return the event with this id; of several, the one with the lowest coordinates."""
     rows = [
-        Row(index, position, source)
+        _row(index, position, source)
         for source, indexes in _layers(snapshot)
         for index in indexes
         for position in index.find(event_id).tolist()
     ]
-    return min(rows, key=lambda row: (row.key.stream, row.key.offset), default=None)
+    return min(rows, key=lambda row: (row.stream, row.offset), default=None)
 
 
 def count(snapshot: Snapshot, wanted: EventFilter) -> Count:
@@ -199,7 +210,7 @@ def alert_page(
         found.extend((each, source) for each, _ in zip(matching, range(limit + 1), strict=False))
     found.sort(key=lambda item: item[0].order)
     page = found[:limit]
-    return Found(page, more=len(found) > limit, sources=_sources(source for _, source in page))
+    return Found(page, more=len(found) > limit, sources=_sources([source for _, source in page]))
 
 
 def alert_by_id(snapshot: Snapshot, alert_id: str) -> tuple[AlertEntry, Source] | None:
@@ -211,10 +222,14 @@ def alert_by_id(snapshot: Snapshot, alert_id: str) -> tuple[AlertEntry, Source] 
     return None
 
 
+def _row(index: EventIndex, position: int, source: Source) -> Row:
+    key = index.key(position)
+    return Row(index, position, source, key.stream, key.offset)
+
+
 def _layers(snapshot: Snapshot) -> list[tuple[Source, tuple[EventIndex, ...]]]:
     return [("batch", snapshot.batch.indexes), ("realtime", snapshot.realtime.indexes)]
 
 
-def _sources(sources: Iterable[Source]) -> dict[Source, int]:
-    counted: Counter[Source] = Counter(sources)
-    return {"batch": counted["batch"], "realtime": counted["realtime"]}
+def _sources(sources: Sequence[Source]) -> dict[Source, int]:
+    return {"batch": sources.count("batch"), "realtime": sources.count("realtime")}

@@ -13,6 +13,7 @@ from contracts.views import RecordKind
 from serving_layer.views.alert_list import AlertList, Record
 from serving_layer.views.index import EventIndex
 from serving_layer.views.interning import Interners
+from serving_layer.views.rendered import RenderedRows
 from serving_layer.views.tiers import compacted, replaced
 
 INLINE_MERGE_ROWS = 8_192
@@ -76,6 +77,8 @@ class RealtimeView:
     indexes: tuple[EventIndex, ...] = ()
     coverage: Mapping[int, Coverage] = field(default_factory=dict)
     alerts: AlertList = field(default_factory=AlertList)
+    rendered: RenderedRows = field(default_factory=RenderedRows, compare=False)
+    """Of both layers, for as long as neither run nor partitions are exchanged."""
 
     def opened(self, stream: int, offset: int) -> "RealtimeView":
         """Return a view that holds an empty range of a partition, beginning at ``offset``."""
@@ -134,6 +137,7 @@ class RealtimeView:
             kept,
             indexes=_above(kept.indexes, firsts),
             alerts=kept.alerts.above(firsts),
+            rendered=RenderedRows(),
         )
 
     def merged(self, old: Sequence[EventIndex], new: EventIndex) -> "RealtimeView | None":
@@ -147,7 +151,12 @@ class RealtimeView:
         if not streams:
             return self
         never = dict.fromkeys(streams, np.iinfo(np.int64).max)
-        return replace(self, indexes=_above(self.indexes, never), alerts=self.alerts.above(never))
+        return replace(
+            self,
+            indexes=_above(self.indexes, never),
+            alerts=self.alerts.above(never),
+            rendered=RenderedRows(),
+        )
 
 
 def _above(indexes: Sequence[EventIndex], firsts: Mapping[int, int]) -> tuple[EventIndex, ...]:

@@ -1,7 +1,7 @@
 """Events as clients see them: the stored JSON, and what the system added."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import isnan
 from typing import Any
 
@@ -9,31 +9,60 @@ import orjson
 
 from contracts.views import COMPONENTS
 from serving_layer.views.reads import Row, gathered
+from serving_layer.views.rendered import Kind, RenderedRows
 from serving_layer.views.stored import PARTS
 from serving_layer.views.streams import topic_partition
 
 Body = dict[str, Any]
 
+_ANOMALY_COLUMNS = ("event_id", "reasons", PARTS)
 
-def event_bodies(rows: Sequence[Row]) -> list[Body | orjson.Fragment]:
-    """Return events ready for orjson.
+
+def events_json(rows: Sequence[Row], rendered: RenderedRows | None = None) -> list[bytes]:
+    """Return events as JSON objects, from ``rendered`` where they lie there.
 
     Keys of ours replace keys of the same name in the stored JSON, which its producer chose.
     ``status``, ``source_ip`` and ``threat_score`` are added where the event has them only in
     another place or spelling.
     """
-    return [
-        _event_body(row, values)
-        for row, values in zip(rows, gathered(rows, ("event_id", "raw")), strict=True)
-    ]
+    return _json("event", rows, ("event_id", "raw"), _event_json, rendered)
+
+
+def anomalies_json(rows: Sequence[Row], rendered: RenderedRows | None = None) -> list[bytes]:
+    """Return the anomaly records (``contracts.api.AnomalyRecord``) of anomalous events as JSON."""
+    return _json("anomaly", rows, _ANOMALY_COLUMNS, _anomaly_json, rendered)
 
 
 def anomaly_bodies(rows: Sequence[Row]) -> list[Body]:
-    """Return the anomaly records (``contracts.api.AnomalyRecord``) of anomalous events."""
+    """Return the anomaly records of anomalous events."""
     return [
         _anomaly_body(row, values)
-        for row, values in zip(rows, gathered(rows, ("event_id", "reasons", PARTS)), strict=True)
+        for row, values in zip(rows, gathered(rows, _ANOMALY_COLUMNS), strict=True)
     ]
+
+
+def _json(
+    kind: Kind,
+    rows: Sequence[Row],
+    columns: Sequence[str],
+    render: Callable[[Row, Body], bytes],
+    rendered: RenderedRows | None,
+) -> list[bytes]:
+    if rendered is None:
+        values = gathered(rows, columns)
+        return [render(row, each) for row, each in zip(rows, values, strict=True)]
+    bodies = [rendered.get((kind, row.stream, row.offset)) for row in rows]
+    missing = [row for row, body in zip(rows, bodies, strict=True) if body is None]
+    new = iter(_json(kind, missing, columns, render, None))
+    made = [next(new) if body is None else body for body in bodies]
+    for row, body, known in zip(rows, made, bodies, strict=True):
+        if known is None:
+            rendered.put((kind, row.stream, row.offset), body)
+    return made
+
+
+def _anomaly_json(row: Row, values: Body) -> bytes:
+    return orjson.dumps(_anomaly_body(row, values))
 
 
 def _anomaly_body(row: Row, values: Body) -> Body:
@@ -48,7 +77,7 @@ def _anomaly_body(row: Row, values: Body) -> Body:
     }
 
 
-def _event_body(row: Row, values: Body) -> Body | orjson.Fragment:
+def _event_json(row: Row, values: Body) -> bytes:
     topic, partition = topic_partition(values["stream"])
     derived = {
         "status": values["status"],
@@ -69,7 +98,7 @@ def _event_body(row: Row, values: Body) -> Body | orjson.Fragment:
         "source": row.source,
     }
     try:
-        return _body(orjson.loads(values["raw"]), derived, system)
+        return orjson.dumps(_body(orjson.loads(values["raw"]), derived, system))
     except orjson.JSONDecodeError:
         return _lenient(values["raw"], derived, system)
 
@@ -87,7 +116,7 @@ def _body(stored: object, derived: Body, system: Body) -> Body:
     return body
 
 
-def _lenient(raw: bytes, derived: Body, system: Body) -> orjson.Fragment:
+def _lenient(raw: bytes, derived: Body, system: Body) -> bytes:
     """Render an event whose unknown keys hold text that is not valid Unicode.
 
     The decoder accepts it, because it skips what it does not know. Invalid bytes become
@@ -97,4 +126,4 @@ def _lenient(raw: bytes, derived: Body, system: Body) -> orjson.Fragment:
         stored = json.loads(raw.decode(errors="replace"))
     except (ValueError, RecursionError):
         stored = {}
-    return orjson.Fragment(json.dumps(_body(stored, derived, system)).encode())
+    return json.dumps(_body(stored, derived, system)).encode()
