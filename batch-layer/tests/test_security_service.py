@@ -2,18 +2,19 @@
 
 import json
 import time
+from datetime import timedelta
 
 import pyarrow.parquet as pq
 import pytest
 from fastapi.testclient import TestClient
 
 from batch_layer.app import create_app
-from batch_layer.errors import BatchLayerError
+from batch_layer.errors import BatchLayerError, BrokerError
 from batch_layer.security import service as service_module
 from batch_layer.security.bounded import held_ranges
 from batch_layer.security.registry import RunRecord, RunRegistry
 from batch_layer.security.service import SecurityRuns
-from contracts.lake import read_current
+from contracts.lake import CURRENT, read_current
 from contracts.topics import SECURITY_EVENTS
 
 pytestmark = pytest.mark.integration
@@ -133,6 +134,25 @@ def test_runs_cut_off_by_a_crash_are_failed_at_the_next_start(settings):
     assert [runs.get(f"run-{name}").status for name in "abc"] == ["FAILED", "FAILED", "COMPLETED"]
     assert runs.get("run-a").error_message == "interrupted by a restart"
     runs.stop(0)
+
+
+def test_a_damaged_pointer_is_a_warning_at_start(settings, caplog):
+    pointer = settings.lake_dir / CURRENT
+    pointer.parent.mkdir(parents=True)
+    pointer.write_bytes(b"\0" * 20)
+
+    runs = SecurityRuns(spark=None, settings=settings)
+    runs.start()
+
+    assert "security/CURRENT holds no run id" in caplog.text
+    assert runs.latest(1) == (0, [])
+    runs.stop(0)
+
+
+def test_a_bounded_run_without_a_broker_names_it(settings):
+    away = {"kafka_bootstrap_servers": "127.0.0.1:9", "kafka_timeout": timedelta(seconds=0.5)}
+    with pytest.raises(BrokerError, match=r"127\.0\.0\.1:9 did not answer"):
+        held_ranges(settings.model_copy(update=away), 10)
 
 
 def test_a_bounded_run_over_empty_topics_says_so(settings, topics):

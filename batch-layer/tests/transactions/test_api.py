@@ -290,8 +290,8 @@ def test_batches_run_beside_the_stream_and_the_lake_form_reads_what_it_wrote(
     assert rows_of(stored) == 4
 
 
-def test_a_stream_goes_on_where_it_was_and_final_windows_come_once(
-    client, topic, produce, wire, service_settings, spark
+def test_a_stream_goes_on_over_outage_and_restart_and_final_windows_come_once(
+    client, broker, topic, produce, wire, service_settings, spark
 ):
     # A category of its own: the table holds the windows of other tests too.
     minutes = [
@@ -301,6 +301,10 @@ def test_a_stream_goes_on_where_it_was_and_final_windows_come_once(
     produce(topic, minutes)
     client.post("/stream/start", json={"topic": topic})
     until(lambda: _rows_read(client) >= 3, "the stream reads nothing")
+    broker.kill()
+    broker.start()
+    produce(topic, [wire(category="toys", event_timestamp="2026-03-02T10:00:30Z")])
+    until(lambda: _rows_read(client) >= 4, "the stream does not go on after the outage")
     assert client.post("/stream/stop").json()["queriesStopped"] == 2
     # An hour later every window of the first three is final.
     produce(topic, [wire(event_timestamp="2026-03-02T11:10:00Z")])
