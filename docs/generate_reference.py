@@ -241,7 +241,13 @@ NOTES: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "GET /metrics": (PROMETHEUS, ""),
     },
-    "genai_assistant": {"GET /metrics": (PROMETHEUS, "")},
+    "genai_assistant": {
+        "GET /metrics": (PROMETHEUS, ""),
+        "POST /query/stream": (
+            "server-sent events `understood`, `evidence`, `part`, last `answer`: an `Answer`",
+            "",
+        ),
+    },
 }
 """Answers and errors that a service's OpenAPI document does not hold."""
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
 
+from genai_assistant import mcp_server
 from genai_assistant.analyst import Analyst
 from genai_assistant.assistant import Assistant
 from genai_assistant.health import HealthCheck
@@ -22,9 +23,13 @@ DESCRIPTION = "Answers questions about security events with evidence that is che
 
 def create_app(settings: Settings) -> FastAPI:
     """Build the API; index, clients and the analyst live as long as the application."""
+    parts = mcp_server.Parts()
+    server = mcp_server.build(parts)
+    mcp_app = mcp_server.application(server, settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        mcp_session = server.session_manager.run()
         metrics = Metrics()
         index = await asyncio.to_thread(ThreatIndex, settings.data_dir, load_corpus())
         model = OpenAIModel(settings, metrics) if settings.has_model else None
@@ -37,12 +42,14 @@ def create_app(settings: Settings) -> FastAPI:
             assistant = Assistant(serving, index, metrics, model, batch=batch)
             app.state.index, app.state.metrics = index, metrics
             app.state.assistant = assistant
+            parts.assistant, parts.serving, parts.index = assistant, serving, index
             app.state.health = HealthCheck(serving, index, metrics, model)
             analyst = Analyst(assistant, serving, metrics, settings)
             task = asyncio.create_task(analyst.run()) if settings.analyst_enabled else None
             metrics.service_up.set(1)
             try:
-                yield
+                async with mcp_session:
+                    yield
             finally:
                 metrics.service_up.set(0)
                 if task:
@@ -57,4 +64,5 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(query.router)
     app.include_router(rag.router)
     app.include_router(operations.router)
+    app.router.routes.extend(mcp_app.routes)
     return app

@@ -5,8 +5,19 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
+from pydantic import BaseModel
+
 from contracts.api import UserAnomaly
-from genai_assistant.bodies import ActionOut, Answer, EvidenceOut, Query, Understood, UsageOut
+from genai_assistant.bodies import (
+    ActionOut,
+    Answer,
+    EvidenceOut,
+    Part,
+    Query,
+    Reading,
+    Understood,
+    UsageOut,
+)
 from genai_assistant.clock import now_ms
 from genai_assistant.confidence import confidence
 from genai_assistant.evidence import LINE, PART, RAG, REAL_TIME, Findings, Ledger, Record, Scope
@@ -39,6 +50,9 @@ from genai_assistant.sources import Sources
 from genai_assistant.wording import EVIDENCE_MODE, Wording, as_they_are, by_model
 
 logger = logging.getLogger(__name__)
+
+Tell = Callable[[str, BaseModel], None]
+"""Takes the name and body of an intermediate result."""
 
 Investigation = Callable[[Plan, Sources, Ledger], Awaitable[Findings]]
 
@@ -79,6 +93,10 @@ MAX_FAILURES_TOLD = 3
 THREAT_INTEL = 3
 
 
+def _silent(_name: str, _body: BaseModel) -> None:
+    """Tell nobody."""
+
+
 class Assistant:
     """Answers questions; safe to share between requests."""
 
@@ -104,8 +122,13 @@ class Assistant:
         """How answers are worded when all goes well."""
         return self._model.name if self._model else EVIDENCE_MODE
 
-    async def answer(self, query: Query) -> Answer:
-        """Answer a question. Failures of sources or model lower the answer, never raise."""
+    async def answer(self, query: Query, tell: Tell = _silent) -> Answer:
+        """Answer a question. Failures of sources or model lower the answer, never raise.
+
+        Args:
+            query: The question.
+            tell: Called with the name and body of each intermediate result.
+        """
         started = time.perf_counter()
         # A window the client did not name may be named by the question's words.
         window = query.context_window if "context_window" in query.model_fields_set else None
@@ -116,16 +139,25 @@ class Assistant:
             context_window=window,
             user_id=query.user_id,
         )
-        answer = await self.carry_out(asked, include_threat_intel=query.include_threat_intel)
+        answer = await self.carry_out(
+            asked, include_threat_intel=query.include_threat_intel, tell=tell
+        )
         seconds = time.perf_counter() - started
         answer = answer.model_copy(update={"query_time_ms": round(seconds * 1000, 2)})
         self._measure(answer, seconds)
         return answer
 
     async def carry_out(
-        self, asked: Plan, *, include_threat_intel: bool = True, use_model: bool = True
+        self,
+        asked: Plan,
+        *,
+        include_threat_intel: bool = True,
+        use_model: bool = True,
+        tell: Tell = _silent,
     ) -> Answer:
         """Fetch what a plan needs and word the answer."""
+        understood = _understood(asked)
+        tell("understood", Reading(kind=asked.kind.value, understood=understood))
         ledger = Ledger()
         sources = Sources(self._serving, ledger, self._batch)
         findings, batch = await self._investigate(asked, sources, ledger)
@@ -135,7 +167,15 @@ class Assistant:
             intel = await self._add_intel(asked, findings, ledger)
         _tell_what_failed(findings, ledger)
         details = actions(self._runbooks, findings, ledger)
+        evidence = [
+            EvidenceOut(id=one.id, kind=one.kind, source=one.source, record=one.record)
+            for one in ledger.evidence
+        ]
+        for one in evidence:
+            tell("evidence", one)
         wording = await self._word(asked, findings, ledger, use_model=use_model)
+        for text in wording.text.split(PART):
+            tell("part", Part(text=text))
         return Answer(
             answer=wording.text,
             confidence=confidence(findings, ledger),
@@ -147,12 +187,9 @@ class Assistant:
             batch_anomaly=batch,
             mode=_mode(wording, ledger),
             citation_check=wording.checked,
-            evidence=[
-                EvidenceOut(id=one.id, kind=one.kind, source=one.source, record=one.record)
-                for one in ledger.evidence
-            ],
+            evidence=evidence,
             kind=asked.kind.value,
-            understood=_understood(asked),
+            understood=understood,
             verdict=findings.verdict,
             action_details=[ActionOut(**one) for one in details],
             usage=UsageOut(

@@ -119,6 +119,19 @@ class Answer(BaseModel):
     usage: UsageOut
 
 
+class Reading(BaseModel):
+    """Event ``understood`` of a stream: what the question was read as."""
+
+    kind: str
+    understood: Understood
+
+
+class Part(BaseModel):
+    """Event ``part`` of a stream: one part of the checked answer."""
+
+    text: str
+
+
 class RagQuery(BaseModel):
     """A description of what was seen."""
 

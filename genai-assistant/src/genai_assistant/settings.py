@@ -35,6 +35,12 @@ class Settings(BaseSettings):
     serving_timeout_seconds: float = Field(
         5.0, gt=0, description="How long one call to the serving layer may take."
     )
+    mcp_allowed_hosts: list[str] = Field(
+        default_factory=list,
+        description=(
+            "Host headers, as JSON, that `/mcp` accepts beside loopback: `host:port` or `host:*`."
+        ),
+    )
     data_dir: Path = Field(
         Path(".stack/assistant"), description="Folder of the retrieval index; one process each."
     )
