@@ -9,7 +9,7 @@ import uvicorn
 
 from serving_layer import dashboard
 from serving_layer.app import create_app
-from serving_layer.errors import OpenBindError
+from serving_layer.errors import OpenBindError, WebhookFileError
 from serving_layer.settings import Settings
 
 
@@ -20,10 +20,10 @@ def main() -> int:
     settings = Settings()
     try:
         settings.check_bind()
-    except OpenBindError as error:
+        app = create_app(settings)
+    except (OpenBindError, WebhookFileError) as error:
         sys.stderr.write(f"serving-layer: {error.detail}\n")
         return 2
-    app = create_app(settings)
     dashboard.mount(app)
     servers = [_server(app, settings.host, settings.port, lifespan="on")]
     if settings.dashboard_port not in (0, settings.port):

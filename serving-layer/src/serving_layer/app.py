@@ -12,7 +12,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serving_layer import problems
 from serving_layer.alert_stream import AlertBell
 from serving_layer.analyses import AnalysisStore
+from serving_layer.cases.delivery import Delivery
+from serving_layer.cases.outbox import Outbox
 from serving_layer.cases.store import CaseStore
+from serving_layer.cases.webhooks import Webhook, read_webhooks
 from serving_layer.cursors import CursorSigner, signing_key
 from serving_layer.metrics import Metrics
 from serving_layer.parameters import reject_unknown
@@ -25,6 +28,7 @@ from serving_layer.routes import (
     operations,
     suppressions,
     training_data,
+    webhooks,
 )
 from serving_layer.run_watcher import RunWatcher
 from serving_layer.services import Services
@@ -46,6 +50,7 @@ _ROUTES = (
     alerts,
     cases,
     suppressions,
+    webhooks,
     analyses,
     training_data,
     operations,
@@ -53,12 +58,17 @@ _ROUTES = (
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Build the API; views are loaded and tailed while its lifespan runs."""
+    """Build the API; views are loaded and tailed while its lifespan runs.
+
+    Raises:
+        WebhookFileError: If there is a webhooks file that cannot be used.
+    """
+    targets = read_webhooks(settings.webhooks_file) if settings.webhooks_file else []
     app = FastAPI(
         title="StreamGuard serving layer",
         version="0.1.0",
         description=_DESCRIPTION,
-        lifespan=lambda app: _lifespan(app, settings),
+        lifespan=lambda app: _lifespan(app, settings, targets),
     )
     problems.install(app)
     for module in _ROUTES:
@@ -70,7 +80,9 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 @asynccontextmanager
-async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
+async def _lifespan(
+    app: FastAPI, settings: Settings, targets: list[Webhook]
+) -> AsyncIterator[None]:
     metrics: Metrics = app.state.metrics
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     views = Views()
@@ -81,13 +93,24 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
     # No pool limit: every partition holds one long poll open.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     async with httpx.AsyncClient(limits=limits, trust_env=False) as http:
+        cases = CaseStore(settings.data_dir)
+        delivery = Delivery(
+            targets,
+            Outbox(settings.data_dir),
+            cases,
+            metrics,
+            http,
+            attempts=settings.webhook_attempts,
+            first_pause_seconds=settings.webhook_first_pause.total_seconds(),
+        )
         services = Services(
             settings=settings,
             views=views,
             watcher=watcher,
             tail=Tail(settings, views, http, metrics, watcher.look_now),
             analyses=AnalysisStore(settings.data_dir),
-            cases=CaseStore(settings.data_dir),
+            cases=cases,
+            delivery=delivery,
             cursors=CursorSigner(signing_key(settings.data_dir)),
             metrics=metrics,
             bell=bell,
@@ -95,7 +118,11 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
         )
         app.state.services = services
         metrics.observe(collector(services))
-        tasks = [asyncio.create_task(watcher.run()), asyncio.create_task(services.tail.run())]
+        tasks = [
+            asyncio.create_task(watcher.run()),
+            asyncio.create_task(services.tail.run()),
+            asyncio.create_task(delivery.run(views, bell)),
+        ]
         try:
             yield
         finally:
@@ -105,7 +132,8 @@ async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
                 with suppress(asyncio.CancelledError):
                     await task
             services.analyses.close()
-            services.cases.close()
+            cases.close()
+            delivery.outbox.close()
 
 
 class RequestDurations:

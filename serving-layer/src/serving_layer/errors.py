@@ -77,6 +77,10 @@ class OpenBindError(ServingError):
     """The host is reachable from outside and that was forbidden."""
 
 
+class WebhookFileError(ServingError):
+    """The webhooks file cannot be read or is wrong; seen at start, never by a client."""
+
+
 class RunError(ServingError):
     """A published run cannot be loaded.
 

@@ -33,6 +33,12 @@ class Metrics:
             ["reason"],
             registry=self.registry,
         )
+        self.webhooks = Counter(
+            "serving_webhook_attempts_total",
+            "Attempts to send an alert: delivered, failed, dead (given up).",
+            ["target", "outcome"],
+            registry=self.registry,
+        )
 
     def observe(self, collect: Callable[[], Iterator[Metric]]) -> None:
         """Add metrics that are read from the views at each scrape."""

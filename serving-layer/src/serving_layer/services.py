@@ -6,6 +6,7 @@ import httpx
 
 from serving_layer.alert_stream import AlertBell
 from serving_layer.analyses import AnalysisStore
+from serving_layer.cases.delivery import Delivery
 from serving_layer.cases.store import CaseStore
 from serving_layer.cursors import CursorSigner
 from serving_layer.metrics import Metrics
@@ -25,6 +26,7 @@ class Services:
     tail: Tail
     analyses: AnalysisStore
     cases: CaseStore
+    delivery: Delivery
     cursors: CursorSigner
     metrics: Metrics
     bell: AlertBell

@@ -47,6 +47,18 @@ class Settings(BaseSettings):
         timedelta(seconds=2), description="How long a request for segments may wait for events."
     )
 
+    webhooks_file: Path | None = Field(
+        None, description="JSON list of targets that alerts are sent to; none without it."
+    )
+    webhook_attempts: int = Field(
+        8, ge=1, le=100, description="Attempts before a message becomes a dead letter."
+    )
+    webhook_first_pause: timedelta = Field(
+        timedelta(seconds=1),
+        gt=timedelta(0),
+        description="Pause after the first failed attempt; it doubles, up to 10 minutes.",
+    )
+
     @property
     def speed_instances(self) -> list[str]:
         """Base URLs of the speed instances, without trailing slashes."""
