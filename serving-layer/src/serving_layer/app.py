@@ -28,6 +28,7 @@ from serving_layer.routes import (
     operations,
     suppressions,
     training_data,
+    users,
     webhooks,
 )
 from serving_layer.run_watcher import RunWatcher
@@ -51,6 +52,7 @@ _ROUTES = (
     cases,
     suppressions,
     webhooks,
+    users,
     analyses,
     training_data,
     operations,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pyarrow as pa
@@ -13,6 +14,8 @@ from serving_layer.views.streams import stream_code, topic_partition
 
 _GRACE_SECONDS = 10.0
 """How much longer than the long poll an answer may take."""
+
+_FEATURES_SECONDS = 1.0
 
 
 class SpeedError(ServingError):
@@ -78,6 +81,23 @@ class SpeedClient:
         if first != from_offset or following <= first:
             raise SpeedError(f"{self.url} sent [{first}, {following}), asked from {from_offset}")
         return Segment(stream, first, following, rows, alerts)
+
+    async def features(self, user: str) -> dict[str, Any]:
+        """Return a user's live features.
+
+        Raises:
+            NotOwnedError: If the instance has not seen the user.
+            SpeedError: If it does not answer soon: a page waits for it.
+        """
+        path = f"/features/{quote(user, safe='')}"
+        response = await self._get(path, {}, timeout=_FEATURES_SECONDS)
+        try:
+            body = response.json()
+        except ValueError as error:
+            raise SpeedError(f"{self.url}/features: unexpected answer: {error!r}") from error
+        if not isinstance(body, dict):
+            raise SpeedError(f"{self.url}/features: unexpected answer: {type(body).__name__}")
+        return body
 
     async def _get(
         self, path: str, params: dict[str, Any], timeout: float = _GRACE_SECONDS

@@ -85,6 +85,11 @@ class Tail:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    @property
+    def clients(self) -> list[SpeedClient]:
+        """Every speed instance."""
+        return self._clients
+
     def positions(self) -> dict[int, Position]:
         """Return, per partition, the newest position that what is held has reached."""
         return {

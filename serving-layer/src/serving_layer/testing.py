@@ -140,6 +140,8 @@ class SpeedServer:
 
     def __init__(self, port: int = 0) -> None:
         self.partitions: dict[tuple[str, int], LogPartition] = {}
+        self.features: dict[str, Record] = {}
+        """Live features by user."""
         self.refuse: int | None = None
         """Answer everything with this status, to play a broken instance."""
         self._port = port
@@ -162,6 +164,7 @@ class SpeedServer:
             Route("/positions", self._positions),
             Route("/segments", self._segments),
             Route("/alerts", self._alerts),
+            Route("/features/{user}", self._features),
         ]
         self._server = Server(Starlette(routes=routes), port=self._port)
         self._port = self._server.port
@@ -231,6 +234,10 @@ class SpeedServer:
             media_type="application/vnd.apache.arrow.stream",
             headers={name: str(value) for name, value in headers.items()},
         )
+
+    async def _features(self, request: Request) -> Response:
+        found = self.features.get(request.path_params["user"])
+        return Response(status_code=404) if found is None else JSONResponse(found)
 
     async def _alerts(self, request: Request) -> Response:
         part = self._owned(request)

@@ -1,5 +1,6 @@
 """The users of the published run: features, scores, reasons."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -34,8 +35,13 @@ class UserTable:
         self._run_id = run_id
         self._rows: dict[str, int] = {}
         self._ranked: npt.NDArray[np.int64] = np.empty(0, np.int64)
+        self._scores: npt.NDArray[np.float64] = np.empty(0)
+        self._flags: npt.NDArray[np.bool_] = np.empty(0, np.bool_)
         if table is None:
             return
+        scores = table["anomaly_score_normalized"].to_numpy()
+        self._scores = np.clip(np.nan_to_num(np.asarray(scores, dtype=np.float64)), 0.0, 1.0)
+        self._flags = np.asarray(table["is_anomaly"].to_numpy(), dtype=np.bool_)
         self._rows = {user: row for row, user in enumerate(table["user"].to_pylist())}
         order = pc.sort_indices(
             table, sort_keys=[("anomaly_score_normalized", "descending"), ("user", "ascending")]
@@ -48,6 +54,15 @@ class UserTable:
     @property
     def anomalous_count(self) -> int:
         return len(self._ranked)
+
+    def names(self) -> Iterable[str]:
+        """Return every user that the run knows."""
+        return self._rows.keys()
+
+    def score(self, user: str) -> tuple[float, bool]:
+        """Return a user's normalised score and verdict; 0 and False for an unknown one."""
+        row = self._rows.get(user)
+        return (0.0, False) if row is None else (float(self._scores[row]), bool(self._flags[row]))
 
     def get(self, user: str) -> UserAnomaly | None:
         """Return a user's verdict, or None for a user that the run does not know."""

@@ -1,0 +1,203 @@
+"""``/api/users``: everything both layers know of a user, and users by risk."""
+
+import asyncio
+import time
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+import orjson
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import Response
+
+from serving_layer import examples
+from serving_layer.answers import alert_body, json_response, page_bytes
+from serving_layer.errors import NotFoundError
+from serving_layer.parameters import Cursor, Limit, ServicesDep
+from serving_layer.services import Services
+from serving_layer.speed_client import NotOwnedError, SpeedError
+from serving_layer.views.profiles import profile
+from serving_layer.views.query import EventFilter
+from serving_layer.views.reads import AlertFilter, alert_page, count, event_page
+from serving_layer.views.rendering import anomaly_bodies, events_json
+from serving_layer.views.risk import Risk, ranked, risk_of
+from serving_layer.views.snapshot import Snapshot
+
+router = APIRouter(prefix="/api/users", tags=["users"])
+
+_PROFILE_EVENTS = 300
+_NEWEST = 10
+_TIMELINE = 50
+
+_RISK = {
+    "user": "manager",
+    "risk": 0.71,
+    "batch_score": 0.94,
+    "is_anomaly": True,
+    "realtime_score": 0.0,
+    "open_alerts": {"HIGH": 1},
+}
+_USER = {
+    "user": "manager",
+    "complete": True,
+    "incomplete_reason": None,
+    "risk": _RISK,
+    "events": {"count": 4211, "batch": 4200, "realtime": 11},
+    "batch": {"source": "batch", "as_of": 1767225900000, "run_id": "r2", "verdict": examples.USER},
+    "live": {"source": "speed", "as_of": 1767225961000, "features": {"unique_ips": 57}},
+    "profile": {
+        "source": "merged",
+        "events": 300,
+        "hours": [0] * 24,
+        "source_ips": [{"value": "10.0.0.7", "events": 281}],
+    },
+    "anomalies": [examples.ANOMALY],
+    "alerts": [examples.ALERT],
+    "timeline": [
+        {
+            "timestamp": 1767225600000,
+            "kind": "alert",
+            "id": "3f1c9a5be7d04c1b",
+            "text": "HIGH: 3 failed logins of alice within 5 minutes",
+            "source": "realtime",
+        }
+    ],
+}
+
+
+@router.get("", responses=examples.answers(examples.page(_RISK)))
+async def list_users(
+    services: ServicesDep,
+    sort: Annotated[Literal["risk", "user"], Query(examples=["risk"])] = "risk",
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response:
+    """List users by falling risk, or by name.
+
+    These are the served run's users, and users with anomalous events since the seam or with open
+    alerts. The parts of `risk` are in each row.
+    """
+    query = ("users", sort)
+    after = services.cursors.decode(query, cursor) if cursor is not None else None
+    snapshot = services.views.current()
+    users = await asyncio.to_thread(ranked, snapshot, services.cases)
+    if sort == "user":
+        users.sort(key=lambda each: each.user)
+    if after is not None:
+        users = [each for each in users if _position(each, sort) > tuple(after)]
+    page = users[:limit]
+    following = None
+    if len(users) > limit:
+        following = services.cursors.encode(query, _position(page[-1], sort))
+    content = page_bytes([asdict(each) for each in page], following, snapshot, {})
+    return Response(content, media_type="application/json")
+
+
+def _position(each: Risk, sort: str) -> tuple[int | str, ...]:
+    return (each.user,) if sort == "user" else (round(-each.risk * 1_000_000), each.user)
+
+
+@router.get(
+    "/{user_name:path}",
+    responses=examples.answers(_USER, problems={404: "Neither layer knows this user."}),
+)
+async def read_user_page(
+    services: ServicesDep,
+    user_name: Annotated[str, Path(min_length=1, max_length=256, examples=["manager"])],
+) -> Response:
+    """Return what both layers know of a user, each part with its source and how fresh it is.
+
+    `live` is asked of the speed layer now; where it does not answer, `reason` says why.
+    """
+    snapshot = services.views.current()
+    live = await _live(services, user_name)
+    body = await asyncio.to_thread(user_page, services, snapshot, user_name)
+    if not body["events"]["count"] and not body["alerts"] and body["batch"]["verdict"] is None:
+        raise NotFoundError(f"neither layer knows a user {user_name!r}")
+    return json_response(body | {"live": live})
+
+
+def user_page(services: Services, snapshot: Snapshot, user: str) -> dict[str, Any]:
+    """Return the parts of a user's page that the snapshot holds."""
+    wanted = EventFilter(user=user)
+    events = event_page(snapshot, wanted, None, _PROFILE_EVENTS).items
+    anomalies = event_page(
+        snapshot, EventFilter(user=user, anomalies_only=True), None, _NEWEST
+    ).items
+    alerts = alert_page(snapshot, AlertFilter(user=user), None, _NEWEST, services.cases).items
+    counted = count(snapshot, wanted)
+    manifest, verdict = snapshot.batch.manifest, snapshot.batch.users.get(user)
+    rendered = events_json(events, snapshot.realtime.rendered)
+    bodies = [alert_body(entry.record, source, services.cases) for entry, source in alerts]
+    return {
+        "user": user,
+        "complete": snapshot.complete,
+        "incomplete_reason": snapshot.incomplete_reason,
+        "risk": asdict(risk_of(snapshot, services.cases, user)),
+        "events": counted.model_dump(include={"count", "batch", "realtime"}),
+        "batch": {
+            "source": "batch",
+            "as_of": manifest.created_at if manifest else None,
+            "run_id": snapshot.batch.run_id,
+            "verdict": verdict.model_dump() if verdict else None,
+        },
+        "profile": {
+            "source": "merged",
+            "freshness_seconds": services.tail.freshness_seconds(),
+            **profile(rendered),
+        },
+        "anomalies": anomaly_bodies(anomalies),
+        "alerts": bodies,
+        "timeline": timeline(rendered[:_TIMELINE], bodies),
+    }
+
+
+def timeline(events: list[bytes], alerts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return events and alerts as one list, newest first, each with its layer."""
+    entries = [
+        {
+            "timestamp": alert["timestamp"],
+            "kind": "alert",
+            "id": alert["alert_id"],
+            "text": f"{alert['severity']}: {alert['description']}",
+            "source": alert["source"],
+        }
+        for alert in alerts
+    ]
+    for body in map(orjson.loads, events):
+        words = (body["event_type"], body.get("status"), body.get("source_ip"))
+        entries.append(
+            {
+                "timestamp": body["timestamp"],
+                "kind": "anomaly" if body["is_anomaly"] else "event",
+                "id": body["event_id"],
+                "text": " ".join(word for word in words if isinstance(word, str)),
+                "source": body["source"],
+            }
+        )
+    entries.sort(key=lambda each: -each["timestamp"])
+    return entries[:_TIMELINE]
+
+
+async def _live(services: Services, user: str) -> dict[str, Any]:
+    """Return the features that the speed layer holds now, from the instance that saw most."""
+    answers = await asyncio.gather(
+        *(client.features(user) for client in services.tail.clients), return_exceptions=True
+    )
+    known = [answer for answer in answers if isinstance(answer, dict)]
+    body: dict[str, Any] = {"source": "speed", "asked_at": int(time.time() * 1000)}
+    if not known:
+        failures = [
+            error.detail
+            for error in answers
+            if isinstance(error, SpeedError) and not isinstance(error, NotOwnedError)
+        ]
+        reason = "; ".join(failures) or "no speed instance knows this user"
+        return body | {"as_of": None, "features": None, "reason": reason}
+    most = max(known, key=lambda features: features.get("total_events") or 0)
+    features = {name: value for name, value in most.items() if name != "user"}
+    return body | {
+        "as_of": features.pop("last_seen", None),
+        "first_seen": features.pop("first_seen", None),
+        "features": features,
+        "reason": None,
+    }
