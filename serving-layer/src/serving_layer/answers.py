@@ -32,25 +32,26 @@ def json_response(body: object, status: int = 200) -> Response:
 
 async def events_response(
     services: Services,
+    snapshot: Snapshot,
     name: str,
     wanted: EventFilter,
     cursor: str | None,
     limit: int,
     render: Render,
 ) -> Response:
-    """Return one page of events or anomalies from the snapshot of this moment.
+    """Return one page of events or anomalies of a snapshot.
 
     Args:
         services: The application's parts.
+        snapshot: What to answer from.
         name: The list that a cursor belongs to.
         wanted: The rows to return.
         cursor: Cursor of the page before.
         limit: Rows at most.
         render: Turns rows into JSON.
     """
-    query = (name, wanted)
+    query = (name, wanted, *_as_of(snapshot))
     after = _key(services.cursors.decode(query, cursor)) if cursor is not None else None
-    snapshot = services.views.current()
 
     is_small = limit <= _INLINE_ROWS
     rendered = snapshot.realtime.rendered if is_small else None  # large pages are not asked twice
@@ -65,12 +66,11 @@ async def events_response(
 
 
 def alerts_response(
-    services: Services, wanted: AlertFilter, cursor: str | None, limit: int
+    services: Services, snapshot: Snapshot, wanted: AlertFilter, cursor: str | None, limit: int
 ) -> Response:
-    """Return one page of alerts from the snapshot of this moment."""
-    query = ("alerts", wanted)
+    """Return one page of alerts of a snapshot."""
+    query = ("alerts", wanted, *_as_of(snapshot))
     after: Any = tuple(services.cursors.decode(query, cursor)) if cursor is not None else None
-    snapshot = services.views.current()
     found = alert_page(snapshot, wanted, after, limit, services.cases)
     last = services.cursors.encode(query, found.items[-1][0].order) if found.more else None
     bodies = [alert_body(entry.record, source, services.cases) for entry, source in found.items]
@@ -121,6 +121,11 @@ def joined_page(
         }
     )
     return b'{"data":[' + b",".join(data) + b"]," + rest[1:]
+
+
+def _as_of(snapshot: Snapshot) -> tuple[str | None, ...]:
+    """Return the earlier run that cursors are bound to; nothing for answers as of now."""
+    return () if snapshot.is_live else (snapshot.batch.run_id,)
 
 
 def _key(position: Sequence[int | str]) -> Key:

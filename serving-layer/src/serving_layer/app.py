@@ -17,6 +17,7 @@ from serving_layer.cases.outbox import Outbox
 from serving_layer.cases.store import CaseStore
 from serving_layer.cases.webhooks import Webhook, read_webhooks
 from serving_layer.cursors import CursorSigner, signing_key
+from serving_layer.earlier_runs import EarlierRuns
 from serving_layer.metrics import Metrics
 from serving_layer.parameters import reject_unknown
 from serving_layer.routes import (
@@ -109,6 +110,7 @@ async def _lifespan(
             settings=settings,
             views=views,
             watcher=watcher,
+            earlier=EarlierRuns(settings.lake_dir, settings.data_dir, views),
             tail=Tail(settings, views, http, metrics, watcher.look_now),
             analyses=AnalysisStore(settings.data_dir),
             cases=cases,

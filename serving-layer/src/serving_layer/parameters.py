@@ -14,6 +14,7 @@ from serving_layer.errors import ParameterError
 from serving_layer.services import Services
 from serving_layer.views.query import EventFilter
 from serving_layer.views.reads import AlertFilter
+from serving_layer.views.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from fastapi.dependencies.models import Dependant
@@ -176,5 +177,35 @@ def check_order(low_name: str, low: float | None, high_name: str, high: float | 
         raise ParameterError(low_name, f"must not be greater than {high_name}")
 
 
+async def snapshot(
+    services: ServicesDep,
+    as_of_run: Annotated[
+        str | None,
+        Query(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
+            description="Answer from this batch run alone, as of its seam; see `/api/runs`.",
+            examples=["20260101-000500-1a2b"],
+        ),
+    ] = None,
+    as_of: Annotated[
+        Time | None,
+        Query(
+            description="Answer from the newest batch run made at or before this time: Unix ms or "
+            "ISO-8601.",
+            examples=["2026-01-01T00:00:00Z"],
+        ),
+    ] = None,
+) -> Snapshot:
+    """Return what a request is answered from: both views as of now, or an earlier run."""
+    if as_of_run is not None and as_of is not None:
+        raise ParameterError("as_of", "goes not together with as_of_run")
+    if as_of_run is not None:
+        return await services.earlier.as_of_run(as_of_run)
+    if as_of is not None:
+        return await services.earlier.as_of(as_of)
+    return services.views.current()
+
+
 EventFilterDep = Annotated[EventFilter, Depends(event_filter)]
 AlertFilterDep = Annotated[AlertFilter, Depends(alert_filter)]
+SnapshotDep = Annotated[Snapshot, Depends(snapshot)]

@@ -9,6 +9,7 @@ from serving_layer.analyses import AnalysisStore
 from serving_layer.cases.delivery import Delivery
 from serving_layer.cases.store import CaseStore
 from serving_layer.cursors import CursorSigner
+from serving_layer.earlier_runs import EarlierRuns
 from serving_layer.metrics import Metrics
 from serving_layer.run_watcher import RunWatcher
 from serving_layer.settings import Settings
@@ -23,6 +24,7 @@ class Services:
     settings: Settings
     views: Views
     watcher: RunWatcher
+    earlier: EarlierRuns
     tail: Tail
     analyses: AnalysisStore
     cases: CaseStore

@@ -16,7 +16,7 @@ from serving_layer.alert_stream import alerts_live, parse_positions, positions_n
 from serving_layer.answers import alert_body, alerts_response, json_response
 from serving_layer.cases.states import Status, Verdict
 from serving_layer.errors import NotFoundError
-from serving_layer.parameters import AlertFilterDep, Cursor, Limit, ServicesDep
+from serving_layer.parameters import AlertFilterDep, Cursor, Limit, ServicesDep, SnapshotDep
 from serving_layer.views.reads import alert_by_id
 
 router = APIRouter(prefix="/api/alerts", tags=["alerts"])
@@ -46,10 +46,14 @@ class AlertRecord(Alert):
 
 @router.get("", responses=examples.answers(examples.page(examples.ALERT), Page[AlertRecord]))
 async def list_alerts(
-    services: ServicesDep, wanted: AlertFilterDep, limit: Limit = 100, cursor: Cursor = None
+    services: ServicesDep,
+    snapshot: SnapshotDep,
+    wanted: AlertFilterDep,
+    limit: Limit = 100,
+    cursor: Cursor = None,
 ) -> Response:
     """List alerts of both layers, newest first."""
-    return alerts_response(services, wanted, cursor, limit)
+    return alerts_response(services, snapshot, wanted, cursor, limit)
 
 
 @router.get(
@@ -102,9 +106,9 @@ _EVENT: Literal["alert"] = "alert"
     "/{alert_id}",
     responses=examples.answers(examples.ALERT, AlertRecord, problems={404: "No such alert."}),
 )
-async def read_alert(services: ServicesDep, alert_id: str) -> Response:
+async def read_alert(services: ServicesDep, snapshot: SnapshotDep, alert_id: str) -> Response:
     """Return one alert."""
-    found = alert_by_id(services.views.current(), alert_id)
+    found = alert_by_id(snapshot, alert_id)
     if found is None:
         raise NotFoundError(f"no alert has the id {alert_id!r}")
     entry, source = found

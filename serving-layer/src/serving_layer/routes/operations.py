@@ -1,22 +1,24 @@
 """Health, totals, metrics, the consistency proof, batch runs, test data."""
 
 import asyncio
+from pathlib import Path as FilePath
 from typing import Annotated, Any
 
 import httpx
-from fastapi import APIRouter
+import orjson
+from fastapi import APIRouter, Path
 from fastapi.responses import Response
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.api import Consistency, Summary
-from contracts.lake import RUNS
+from contracts.lake import SECURITY, run_directory
 from serving_layer import examples
 from serving_layer.answers import json_response
-from serving_layer.errors import RunError, UpstreamError
+from serving_layer.errors import MissingFileError, NotFoundError, RunError, UpstreamError
 from serving_layer.generated import produce_test_events
-from serving_layer.parameters import Limit, ServicesDep
+from serving_layer.parameters import Limit, ServicesDep, SnapshotDep
 from serving_layer.services import Services
 from serving_layer.status import live_figures, run_failure, status_body
 from serving_layer.views.accounts import consistency
@@ -34,6 +36,12 @@ _STATUS = {
     "run_failure": None,
     "speed": [{"topic": "security-events", "partition": 0, "instance": "http://127.0.0.1:9101"}],
 }
+_RUN = {
+    "served": True,
+    "manifest": {"run_id": "run-1", "created_at": 1767225900000, "scorer": "calibrated"},
+    "report": examples.REPORT,
+    "models": {"parameters": {"algorithm": "isolation_forest"}},
+}
 
 
 class TestDataRequest(BaseModel):
@@ -46,9 +54,9 @@ class TestDataRequest(BaseModel):
 
 
 @router.get("/api/stats/summary", responses=examples.answers(examples.SUMMARY, Summary))
-async def read_summary(services: ServicesDep) -> Response:
+async def read_summary(services: ServicesDep, snapshot: SnapshotDep) -> Response:
     """Return totals over both layers and each layer's share."""
-    return json_response(summary(services.views.current(), services.analyses.count()))
+    return json_response(summary(snapshot, services.analyses.count()))
 
 
 @router.get("/consistency", responses=examples.answers(examples.CONSISTENCY, Consistency))
@@ -122,6 +130,25 @@ async def list_runs(services: ServicesDep, limit: Limit = 20) -> Response:
     return json_response({"current": services.views.current().batch.run_id, "runs": runs})
 
 
+@router.get(
+    "/api/runs/{run_id}",
+    responses=examples.answers(_RUN, problems={404: "The lake keeps no such run."}),
+)
+async def read_run(
+    services: ServicesDep,
+    run_id: Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$", examples=["run-1"])],
+) -> Response:
+    """Return a run's manifest, its report and what it says of its models and drift."""
+    lake = services.settings.lake_dir
+    try:
+        body = await asyncio.to_thread(run_body, lake, run_id)
+    except MissingFileError as error:
+        raise NotFoundError(f"the lake keeps no run {run_id!r}") from error
+    except RunError as error:
+        raise UpstreamError(error.detail) from error
+    return json_response({"served": services.views.current().batch.run_id == run_id, **body})
+
+
 @router.post(
     "/api/generate-test-data",
     status_code=202,
@@ -146,19 +173,36 @@ async def _from_batch(services: Services, path: str) -> dict[str, Any]:
     return body
 
 
+def run_body(lake: FilePath, run_id: str) -> dict[str, Any]:
+    """Return a run's manifest, report and the JSON files beside its models.
+
+    Raises:
+        RunError: If its manifest is missing or damaged.
+    """
+    manifest = read_manifest(lake, run_id)
+    return {
+        "manifest": manifest.model_dump(),
+        "report": _json_file(lake / SECURITY / manifest.report),
+        "models": {
+            file.stem: _json_file(file)
+            for file in sorted((lake / run_directory(run_id) / "models").glob("*.json"))
+        },
+    }
+
+
+def _json_file(path: FilePath) -> object:
+    """Return what a JSON file of a run says, None for one that cannot be read."""
+    try:
+        return orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return None
+
+
 def _manifests(services: Services, limit: int) -> list[dict[str, Any]]:
-    lake = services.settings.lake_dir
-    runs = []
-    for directory in (lake / RUNS).glob("*/"):
-        try:
-            manifest = read_manifest(lake, directory.name)
-        except RunError:
-            continue  # without a manifest a run is not complete
-        runs.append(
-            manifest.model_dump(
-                exclude={"event_files", "alert_files", "aggregate_files", "user_files"}
-            )
-            | {"files": len(manifest.event_files), "events": sum(s.rows for s in manifest.seam)}
-        )
+    runs = [
+        manifest.model_dump(exclude={"event_files", "alert_files", "aggregate_files", "user_files"})
+        | {"files": len(manifest.event_files), "events": sum(s.rows for s in manifest.seam)}
+        for manifest in services.earlier.manifests()
+    ]
     runs.sort(key=lambda run: (run["created_at"], run["run_id"]), reverse=True)
     return runs[:limit]

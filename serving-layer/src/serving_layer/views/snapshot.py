@@ -17,6 +17,8 @@ class Snapshot:
     batch: BatchView
     realtime: RealtimeView
     incomplete_reason: str | None = None
+    is_live: bool = True
+    """False for an earlier run, which stands alone."""
 
     @property
     def complete(self) -> bool:
