@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from genai_assistant import mcp_server
 from genai_assistant.analyst import Analyst
 from genai_assistant.assistant import Assistant
+from genai_assistant.budget import Budget
 from genai_assistant.health import HealthCheck
 from genai_assistant.metrics import Metrics
 from genai_assistant.model import OpenAIModel
@@ -39,7 +40,23 @@ def create_app(settings: Settings) -> FastAPI:
         ):
             serving = ServingClient(http, metrics)
             batch = ServingClient(batch_http, metrics)
-            assistant = Assistant(serving, index, metrics, model, batch=batch)
+            budget = app.state.budget = Budget(
+                settings.data_dir / "spending.json",
+                settings.model_daily_dollars,
+                settings.model_daily_dollars_per_user,
+            )
+            assistant = Assistant(
+                serving,
+                index,
+                metrics,
+                model,
+                batch=batch,
+                budget=budget,
+                prompt_room=settings.prompt_evidence_chars,
+                hidden_fields=(
+                    settings.pseudonym_fields if settings.hides_personal_values else None
+                ),
+            )
             app.state.index, app.state.metrics = index, metrics
             app.state.assistant = assistant
             parts.assistant, parts.serving, parts.index = assistant, serving, index

@@ -18,14 +18,17 @@ from genai_assistant.bodies import (
     Understood,
     UsageOut,
 )
+from genai_assistant.budget import Budget
 from genai_assistant.clock import now_ms
 from genai_assistant.confidence import confidence
+from genai_assistant.errors import ModelError
 from genai_assistant.evidence import LINE, PART, RAG, REAL_TIME, Findings, Ledger, Record, Scope
 from genai_assistant.followups import plan_in_conversation
 from genai_assistant.hostile import cleaned, quote
 from genai_assistant.metrics import Metrics
 from genai_assistant.model import ChatModel
 from genai_assistant.planner import Kind, Plan
+from genai_assistant.pseudonyms import Pseudonyms
 from genai_assistant.questions import (
     alerts,
     compare,
@@ -108,7 +111,13 @@ class Assistant:
         model: ChatModel | None = None,
         clock: Callable[[], int] = now_ms,
         batch: ServingClient | None = None,
+        budget: Budget | None = None,
+        hidden_fields: frozenset[str] | None = None,
+        prompt_room: int = 12_000,
     ) -> None:
+        self._prompt_room = prompt_room
+        self._budget = budget
+        self._hidden_fields = hidden_fields
         self._serving = serving
         self._batch = batch
         self._index = index
@@ -140,7 +149,10 @@ class Assistant:
             user_id=query.user_id,
         )
         answer = await self.carry_out(
-            asked, include_threat_intel=query.include_threat_intel, tell=tell
+            asked,
+            include_threat_intel=query.include_threat_intel,
+            tell=tell,
+            asked_by=query.asked_by,
         )
         seconds = time.perf_counter() - started
         answer = answer.model_copy(update={"query_time_ms": round(seconds * 1000, 2)})
@@ -154,6 +166,7 @@ class Assistant:
         include_threat_intel: bool = True,
         use_model: bool = True,
         tell: Tell = _silent,
+        asked_by: str | None = None,
     ) -> Answer:
         """Fetch what a plan needs and word the answer."""
         understood = _understood(asked)
@@ -173,7 +186,7 @@ class Assistant:
         ]
         for one in evidence:
             tell("evidence", one)
-        wording = await self._word(asked, findings, ledger, use_model=use_model)
+        wording = await self._word(asked, findings, ledger, use_model=use_model, asked_by=asked_by)
         for text in wording.text.split(PART):
             tell("part", Part(text=text))
         return Answer(
@@ -198,6 +211,7 @@ class Assistant:
                 cost_dollars=wording.usage.cost_dollars,
                 is_estimated=wording.usage.is_estimated,
             ),
+            context=wording.context,
         )
 
     async def _investigate(
@@ -239,11 +253,32 @@ class Assistant:
         return intel
 
     async def _word(
-        self, asked: Plan, findings: Findings, ledger: Ledger, *, use_model: bool
+        self,
+        asked: Plan,
+        findings: Findings,
+        ledger: Ledger,
+        *,
+        use_model: bool,
+        asked_by: str | None,
     ) -> Wording:
         if self._model is None or not use_model or asked.kind is Kind.UNSUPPORTED:
             return as_they_are(findings.statements, ledger)
-        return await by_model(self._model, asked.question, findings.statements, ledger)
+        try:
+            if self._budget:
+                self._budget.check(asked_by)
+        except ModelError as error:
+            return as_they_are(findings.statements, ledger, f"degraded: {error}")
+        hidden = (
+            Pseudonyms.of(ledger.evidence, self._hidden_fields, asked.user, asked.address)
+            if self._hidden_fields is not None
+            else None
+        )
+        worded = await by_model(
+            self._model, asked.question, findings.statements, ledger, self._prompt_room, hidden
+        )
+        if self._budget:
+            self._budget.spend(asked_by, worded.usage.cost_dollars)
+        return worded
 
     def _measure(self, answer: Answer, seconds: float) -> None:
         metrics = self._metrics

@@ -39,6 +39,12 @@ class Query(BaseModel):
         None, min_length=1, max_length=256, description="The user asked about, whatever the words."
     )
     include_threat_intel: bool = True
+    asked_by: str | None = Field(
+        None,
+        min_length=1,
+        max_length=256,
+        description="Who asks; only budgets of the model use it.",
+    )
     conversation: list[Turn] = Field(
         default_factory=list,
         max_length=20,
@@ -96,6 +102,21 @@ class UsageOut(BaseModel):
     is_estimated: bool = False
 
 
+class ContextOut(BaseModel):
+    """Which records the model was shown, and which found no room."""
+
+    sent: list[str]
+    left_out: list[str]
+
+
+class Spending(BaseModel):
+    """What the model cost today, in US dollars."""
+
+    day: str = Field(description="UTC.")
+    total_dollars: float
+    by_asker: dict[str, float]
+
+
 class Answer(BaseModel):
     """An answer whose every sentence cites evidence."""
 
@@ -117,6 +138,9 @@ class Answer(BaseModel):
     )
     action_details: list[ActionOut]
     usage: UsageOut
+    context: ContextOut | None = Field(
+        None, description="What a model was shown; null without one."
+    )
 
 
 class Reading(BaseModel):

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from genai_assistant.assistant import Assistant
+from genai_assistant.budget import Budget
 from genai_assistant.health import HealthCheck
 from genai_assistant.metrics import Metrics
 from genai_assistant.retrieval.index import ThreatIndex
@@ -34,7 +35,14 @@ def get_health(request: Request) -> HealthCheck:
     return health
 
 
+def get_budget(request: Request) -> Budget:
+    """Return what the model may cost."""
+    budget: Budget = request.app.state.budget
+    return budget
+
+
 AssistantDep = Annotated[Assistant, Depends(get_assistant)]
 IndexDep = Annotated[ThreatIndex, Depends(get_index)]
 MetricsDep = Annotated[Metrics, Depends(get_metrics)]
+BudgetDep = Annotated[Budget, Depends(get_budget)]
 HealthDep = Annotated[HealthCheck, Depends(get_health)]

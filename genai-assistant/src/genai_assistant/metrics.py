@@ -4,6 +4,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 DURATION_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2.5, 5, 10, 30, 60)
 SHARE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+TOKEN_BUCKETS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536)
 COUNT_BUCKETS = (0, 1, 2, 5, 10, 20, 50)
 
 
@@ -45,6 +46,21 @@ class Metrics:
         self.model_duration = Histogram(
             "genai_openai_duration_seconds",
             "Time of a call to the language model, retry included.",
+            buckets=DURATION_BUCKETS,
+            registry=registry,
+        )
+        # OpenTelemetry's names for generative AI, as Prometheus spells them.
+        self.token_usage = Histogram(
+            "gen_ai_client_token_usage",
+            "Tokens per call to the language model (OpenTelemetry gen_ai.client.token.usage).",
+            ["gen_ai_operation_name", "gen_ai_request_model", "gen_ai_token_type"],
+            buckets=TOKEN_BUCKETS,
+            registry=registry,
+        )
+        self.operation_duration = Histogram(
+            "gen_ai_client_operation_duration_seconds",
+            "Time of a call to the language model (gen_ai.client.operation.duration).",
+            ["gen_ai_operation_name", "gen_ai_request_model", "status"],
             buckets=DURATION_BUCKETS,
             registry=registry,
         )

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import openai
 
+from genai_assistant.breaker import Breaker
 from genai_assistant.errors import ModelError
 from genai_assistant.metrics import Metrics
 from genai_assistant.settings import Settings
@@ -62,6 +63,8 @@ class OpenAIModel:
         self.last_error: str | None = None
         self._settings = settings
         self._metrics = metrics
+        self._breaker = Breaker(settings.model_breaker_failures, settings.model_breaker_seconds)
+        self._places = asyncio.Semaphore(settings.model_concurrency)
         self._client = openai.AsyncOpenAI(
             api_key=key.strip() or NO_KEY,
             base_url=settings.openai_base_url or "https://api.openai.com/v1",
@@ -75,6 +78,9 @@ class OpenAIModel:
         Raises:
             ModelError: For every failure, with a reason that holds nothing of the reply.
         """
+        if self._breaker.is_open():
+            self._metrics.model_requests.labels("skipped").inc()
+            raise ModelError("model failed repeatedly and is left alone for a while")
         started = time.perf_counter()
         status = "error"
         try:
@@ -83,11 +89,15 @@ class OpenAIModel:
             status = "ok"
         except ModelError as error:
             self.last_error = str(error)
+            self._breaker.failed()
             raise
         finally:
-            self._metrics.model_duration.observe(time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self._metrics.model_duration.observe(seconds)
+            self._metrics.operation_duration.labels("chat", self.name, status).observe(seconds)
             self._metrics.model_requests.labels(status).inc()
         self.last_error = None
+        self._breaker.succeeded()
         return Reply(text, self._account(answer, messages, text))
 
     async def close(self) -> None:
@@ -96,7 +106,8 @@ class OpenAIModel:
 
     async def _ask_in_time(self, messages: list[dict[str, str]]) -> Foreign:
         try:
-            async with asyncio.timeout(self._settings.model_deadline_seconds):
+            # Waiting for a free place counts towards the deadline.
+            async with asyncio.timeout(self._settings.model_deadline_seconds), self._places:
                 return await self._ask(messages)
         except TimeoutError as error:
             raise ModelError("model missed the deadline") from error
@@ -134,6 +145,8 @@ class OpenAIModel:
         self._metrics.model_tokens.labels("prompt").inc(prompt)
         self._metrics.model_tokens.labels("completion").inc(completion)
         self._metrics.model_cost.inc(cost)
+        self._metrics.token_usage.labels("chat", self.name, "input").observe(prompt)
+        self._metrics.token_usage.labels("chat", self.name, "output").observe(completion)
         return Usage(prompt, completion, cost, is_estimated)
 
 

@@ -2,12 +2,11 @@
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from genai_assistant.evidence import Evidence, Statement
 from genai_assistant.hostile import escape, inert
-
-MAX_EVIDENCE_CHARS = 12_000
 
 RULES = """\
 You reword findings of a security monitoring system for an analyst.
@@ -23,27 +22,51 @@ Rules:
 """
 
 
-def messages(
-    question: str, statements: Sequence[Statement], evidence: Sequence[Evidence]
-) -> list[dict[str, str]]:
-    """Return the chat messages; the fence around data is new for every call."""
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Chat messages, and which records found room in them."""
+
+    messages: list[dict[str, str]]
+    sent: list[str]
+    left_out: list[str]
+
+
+def prompt(
+    question: str,
+    statements: Sequence[Statement],
+    evidence: Sequence[Evidence],
+    room: int,
+    hide: Callable[[str], str] = str,
+) -> Prompt:
+    """Return the chat messages; the fence around data is new for every call.
+
+    Args:
+        question: As it was asked.
+        statements: What the model is to reword.
+        evidence: The records behind them; those that find no room are named in the result.
+        room: Characters of records at most.
+        hide: Replaces personal values in everything that is sent.
+    """
     nonce = secrets.token_hex(8)
     facts = "\n".join(statement.render() for statement in statements)
     records = []
-    room = MAX_EVIDENCE_CHARS
+    sent, left_out = [], []
     for item in evidence:
         line = inert_json(item)
         if len(line) > room:
-            break
+            left_out.append(item.id)
+            continue
         room -= len(line)
         records.append(line)
+        sent.append(item.id)
     content = (
         f"<<<question {nonce}\n{escape(question)}\n{nonce} question>>>\n"
         f"<<<statements {nonce}\n{facts}\n{nonce} statements>>>\n"
         f"<<<records {nonce}\n" + "\n".join(records) + f"\n{nonce} records>>>\n"
         f"Reword the statements into an answer to the question, following the rules."
     )
-    return [{"role": "system", "content": RULES}, {"role": "user", "content": content}]
+    told = [{"role": "system", "content": RULES}, {"role": "user", "content": hide(content)}]
+    return Prompt(told, sent, left_out)
 
 
 def inert_json(item: Evidence) -> str:

@@ -1,15 +1,37 @@
 """Settings, read once from ``ASSISTANT_*`` and ``OPENAI_*`` environment variables."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from genai_assistant.pseudonyms import is_local
 
 DEFAULT_PRICES: dict[str, tuple[float, float]] = {
     "gpt-4o-mini": (0.15, 0.60),
     "gpt-4o": (2.50, 10.00),
     "gpt-4.1-mini": (0.40, 1.60),
 }
+
+
+PERSONAL_FIELDS = frozenset(
+    {
+        "address",
+        "addresses",
+        "destination_ip",
+        "email",
+        "hostname",
+        "new_address",
+        "only_batch",
+        "only_live",
+        "session_id",
+        "source_ip",
+        "source_ips",
+        "top_addresses",
+        "user",
+    }
+)
 
 
 class Settings(BaseSettings):
@@ -67,6 +89,30 @@ class Settings(BaseSettings):
         45.0, gt=0, description="How long the model may take in all, retry included."
     )
     model_max_tokens: int = Field(700, ge=50, description="Longest reply asked of the model.")
+    prompt_evidence_chars: int = Field(
+        12_000, ge=1000, description="Characters of records that a model is shown at most."
+    )
+    model_concurrency: int = Field(4, ge=1, description="Calls to the model at the same time.")
+    model_breaker_failures: int = Field(
+        5, ge=1, description="After so many failures in a row the model is left alone."
+    )
+    model_breaker_seconds: float = Field(30.0, gt=0, description="For how long.")
+    model_daily_dollars: float | None = Field(
+        None, ge=0, description="What the model may cost per UTC day; then answers are evidence."
+    )
+    model_daily_dollars_per_user: float | None = Field(
+        None, ge=0, description="The same for each `asked_by` of a question."
+    )
+    pseudonyms: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description=(
+            "Replace personal values before a model sees them; auto: unless its server is on "
+            "this machine."
+        ),
+    )
+    pseudonym_fields: frozenset[str] = Field(
+        PERSONAL_FIELDS, description="Record fields whose values are replaced, as JSON."
+    )
     model_prices: dict[str, tuple[float, float]] = Field(
         DEFAULT_PRICES,
         description=(
@@ -88,3 +134,10 @@ class Settings(BaseSettings):
         """True when a language model is configured."""
         key = self.openai_api_key.get_secret_value() if self.openai_api_key else ""
         return bool(key.strip() or (self.openai_base_url or "").strip())
+
+    @property
+    def hides_personal_values(self) -> bool:
+        """True when personal values are replaced before the model sees them."""
+        if self.pseudonyms == "auto":
+            return not is_local(self.openai_base_url)
+        return self.pseudonyms == "always"

@@ -1,12 +1,14 @@
 """From statements to the text of an answer: as they are, or as a model words them."""
 
+import json
 from dataclasses import dataclass, replace
 
-from genai_assistant.bodies import CitationCheck
+from genai_assistant.bodies import CitationCheck, ContextOut
 from genai_assistant.errors import ModelError
 from genai_assistant.evidence import PART, Ledger, Statement
 from genai_assistant.model import ChatModel, Usage
-from genai_assistant.prompt import messages
+from genai_assistant.prompt import prompt
+from genai_assistant.pseudonyms import Pseudonyms
 from genai_assistant.verify import check, is_contradicting, names_in, sentences
 
 EVIDENCE_MODE = "evidence"
@@ -21,6 +23,7 @@ class Wording:
     mode: str
     checked: CitationCheck
     usage: Usage
+    context: ContextOut | None = None
 
 
 def as_they_are(statements: list[Statement], ledger: Ledger, mode: str = EVIDENCE_MODE) -> Wording:
@@ -33,17 +36,26 @@ def as_they_are(statements: list[Statement], ledger: Ledger, mode: str = EVIDENC
 
 
 async def by_model(
-    model: ChatModel, question: str, statements: list[Statement], ledger: Ledger
+    model: ChatModel,
+    question: str,
+    statements: list[Statement],
+    ledger: Ledger,
+    room: int,
+    hidden: Pseudonyms | None = None,
 ) -> Wording:
     """Let the model reword the statements; keep the first statement, which holds the verdict.
 
     A model that fails, or whose sentences all fail the check, costs nothing but its wording.
+    With ``hidden``, personal values are replaced in all that is sent, and put back after.
     """
+    asked = prompt(question, statements, ledger.evidence, room, hidden.hide if hidden else str)
+    context = ContextOut(sent=asked.sent, left_out=asked.left_out)
     try:
-        reply = await model.complete(messages(question, statements, ledger.evidence))
+        reply = await model.complete(asked.messages)
     except ModelError as error:
         return as_they_are(statements, ledger, f"degraded: {error}")
-    proposed = sentences(reply.text)[:MAX_SENTENCES]
+    text = hidden.reveal(reply.text) if hidden else reply.text
+    proposed = _proposed(text)[:MAX_SENTENCES]
     kept = [one for one in _valid(proposed, ledger) if not is_contradicting(one, statements)]
     if not kept:
         plain = as_they_are(statements, ledger, "degraded: no sentence of the model held")
@@ -52,7 +64,7 @@ async def by_model(
             valid=plain.checked.valid,
             dropped=plain.checked.dropped + len(proposed),
         )
-        return Wording(plain.text, plain.mode, checked, reply.usage)
+        return Wording(plain.text, plain.mode, checked, reply.usage, context)
     lead = _valid(statements[:1], ledger)
     rest = [one for one in kept if one.text not in {first.text for first in lead}]
     told = lead + [replace(one, before=PART) for one in rest[:1]] + rest[1:]
@@ -61,7 +73,25 @@ async def by_model(
         valid=len(lead) + len(kept),
         dropped=len(proposed) - len(kept),
     )
-    return Wording(_joined(told), model.name, checked, reply.usage)
+    return Wording(_joined(told), model.name, checked, reply.usage, context)
+
+
+def _proposed(text: str) -> list[Statement]:
+    """Read a model's sentences: prose with citations, or JSON that some models prefer.
+
+    The JSON is ``{"sentences": [{"text": "...", "evidence": ["E1"]}]}``.
+    """
+    plain = text.strip().removeprefix("```json").removeprefix("```").removesuffix("```").strip()
+    if plain.startswith("{"):
+        try:
+            rows = json.loads(plain)["sentences"]
+            return [
+                Statement(str(row["text"]).strip().rstrip("."), tuple(map(str, row["evidence"])))
+                for row in rows
+            ]
+        except (ValueError, KeyError, TypeError):
+            return sentences(text)
+    return sentences(text)
 
 
 def _valid(statements: list[Statement], ledger: Ledger) -> list[Statement]:

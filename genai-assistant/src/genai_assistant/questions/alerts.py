@@ -10,7 +10,7 @@ from genai_assistant.evidence import BATCH, LINE, PART, REAL_TIME, Findings, Led
 from genai_assistant.hostile import quote
 from genai_assistant.phrases import counted
 from genai_assistant.planner import Plan
-from genai_assistant.questions.statements import say_alert
+from genai_assistant.questions.statements import alert_context, say_alert
 from genai_assistant.records import alert_record, event_record, verdict_record
 from genai_assistant.sources import Fetched, Sources
 
@@ -52,7 +52,7 @@ async def open_alerts(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
             )
         say_alert(findings, record, shown)
     findings.events = [alert_record(alert) for alert in alerts[:SHOWN]]
-    findings.context = " ".join(f"{a.alert_type} {a.description}" for a in alerts[:SHOWN])
+    findings.context = " ".join(map(alert_context, alerts[:SHOWN]))
     return findings
 
 
@@ -70,7 +70,7 @@ async def explain(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
 
 async def explain_known(alert: Alert, sources: Sources, ledger: Ledger) -> Findings:
     """Explain an alert that was fetched already."""
-    findings = Findings(context=f"{alert.alert_type} {alert.description}")
+    findings = Findings(context=alert_context(alert))
     batch, events = await asyncio.gather(
         sources.user_verdict(alert.user_id),
         asyncio.gather(*(sources.event(one) for one in alert.event_ids[-EVENTS_SHOWN:])),

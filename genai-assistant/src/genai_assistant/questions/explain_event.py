@@ -5,10 +5,11 @@ import asyncio
 from contracts.api import AnomalyRecord
 from genai_assistant.clock import when
 from genai_assistant.evidence import PART, REAL_TIME, Findings, Ledger
+from genai_assistant.fields import EVENT_TYPES
 from genai_assistant.hostile import quote
 from genai_assistant.phrases import figure
 from genai_assistant.planner import Plan
-from genai_assistant.questions.statements import say_anomaly
+from genai_assistant.questions.statements import anomaly_context, say_anomaly
 from genai_assistant.records import anomaly_record, event_record
 from genai_assistant.sources import Sources
 
@@ -43,9 +44,10 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
     findings.events = [record]
     if anomaly.value:
         _say_parts(findings, ledger, anomaly.value)
-    findings.context = (
-        f"{record['event_type']} {' '.join(anomaly.value.reasons) if anomaly.value else ''}"
-    )
+    if anomaly.value:
+        findings.context = anomaly_context(anomaly.value)
+    elif event.value.event_type in EVENT_TYPES:
+        findings.context = event.value.event_type
     return findings
 
 

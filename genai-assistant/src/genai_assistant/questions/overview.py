@@ -9,7 +9,7 @@ from genai_assistant.clock import when
 from genai_assistant.evidence import LINE, PART, REAL_TIME, Findings, Ledger
 from genai_assistant.phrases import counted, spoken
 from genai_assistant.planner import Plan
-from genai_assistant.questions.statements import say_alert, say_anomaly
+from genai_assistant.questions.statements import alert_context, say_alert, say_anomaly
 from genai_assistant.records import alert_record, anomaly_record, event_record
 from genai_assistant.sources import Sources
 
@@ -88,7 +88,5 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
     findings.events = [anomaly_record(row) for row in rows] or [
         event_record(row) for row in seen.rows if row.is_anomaly
     ]
-    findings.context = " ".join(
-        [plan.question, *(f"{one.alert_type} {one.description}" for one in raised[:SHOWN])]
-    )
+    findings.context = " ".join([plan.question, *map(alert_context, raised[:SHOWN])])
     return findings

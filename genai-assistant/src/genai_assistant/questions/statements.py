@@ -1,7 +1,10 @@
 """Sentences that several kinds of question share."""
 
+from contracts.alerts import Alert
+from contracts.api import AnomalyRecord
 from genai_assistant.clock import when
 from genai_assistant.evidence import LINE, Findings, Record
+from genai_assistant.fields import EVENT_TYPES
 from genai_assistant.hostile import quote
 from genai_assistant.phrases import counted, figure
 
@@ -40,3 +43,39 @@ def note_alert(findings: Findings, alert: Record, cite: str) -> None:
     findings.rules.setdefault(alert["alert_type"], cite)
     for technique in alert["techniques"]:
         findings.techniques.setdefault(technique, cite)
+
+
+PART_WORDS = {
+    "time": "activity at unusual hours",
+    "ip": "address never seen for the account",
+    "location": "access from an unusual country or place, valid account",
+    "type": "unusual kind of activity",
+    "failure": "repeated failed logins, password guessing",
+    "device": "unknown device or client",
+    "process": "unusual process execution, credential dumping tool",
+    "port": "outbound connection to an uncommon port, command channel",
+    "path": "access to sensitive files",
+    "volume": "large amount of data transferred, exfiltration",
+}
+TELLING = 0.5
+"""A part of a score from which on it says what is unusual about an event."""
+
+
+def anomaly_context(anomaly: AnomalyRecord) -> str:
+    """Describe an anomaly for retrieval in words of our own.
+
+    Reasons and descriptions hold log text; what an attacker writes must not choose what is
+    retrieved.
+    """
+    told = [
+        words
+        for part, words in PART_WORDS.items()
+        if getattr(anomaly, f"{part}_anomaly") >= TELLING
+    ]
+    kind = [anomaly.event_type] if anomaly.event_type in EVENT_TYPES else []
+    return " ".join([*kind, *told])
+
+
+def alert_context(alert: Alert) -> str:
+    """Describe an alert for retrieval: its rule, never its description."""
+    return f"{alert.alert_type} {alert.rule_id}"

@@ -9,7 +9,7 @@ from genai_assistant.evidence import BATCH, LINE, PART, REAL_TIME, Findings, Led
 from genai_assistant.hostile import quote
 from genai_assistant.phrases import counted, figure
 from genai_assistant.planner import Plan
-from genai_assistant.questions.statements import note_alert, say_anomaly
+from genai_assistant.questions.statements import anomaly_context, note_alert, say_anomaly
 from genai_assistant.records import alert_record, anomaly_record
 from genai_assistant.sources import Report, Sources
 
@@ -41,7 +41,7 @@ async def investigate(_: Plan, sources: Sources, ledger: Ledger) -> Findings:
         busiest = Counter(row.user for row in rows).most_common(1)[0][0]
         findings.agreement = 1.0 if not top or busiest in top else 0.8
     findings.events = [anomaly_record(row) for row in rows]
-    findings.context = " ".join(reason for row in rows[:EXAMPLES] for reason in row.reasons)
+    findings.context = " ".join(map(anomaly_context, rows[:EXAMPLES]))
     return findings
 
 

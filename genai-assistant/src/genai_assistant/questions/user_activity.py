@@ -5,11 +5,12 @@ import asyncio
 from genai_assistant.activity import Activity, activity, record_activity, tell_fallback
 from genai_assistant.clock import when
 from genai_assistant.evidence import BATCH, LINE, PART, REAL_TIME, Findings, Ledger, Record
+from genai_assistant.fields import EVENT_TYPES
 from genai_assistant.hostile import quote
 from genai_assistant.phrases import counted, spoken
 from genai_assistant.places import Place
 from genai_assistant.planner import Plan
-from genai_assistant.questions.statements import say_alert
+from genai_assistant.questions.statements import alert_context, say_alert
 from genai_assistant.records import alert_record, event_record, verdict_record
 from genai_assistant.sources import Sources
 
@@ -36,7 +37,7 @@ async def of_user(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
         record = alert_record(alert)
         shown = ledger.add("alert", REAL_TIME, record)
         say_alert(findings, record, shown, before=LINE if rank else PART)
-        findings.context += f" {alert.alert_type} {alert.description}"
+        findings.context += f" {alert_context(alert)}"
     if batch.value:
         cite = ledger.add("user_batch_verdict", BATCH, verdict_record(batch.value))
         flagged = "flags" if batch.value.is_anomaly else "does not flag"
@@ -77,7 +78,8 @@ def _tell(
     strongest = sorted(anomalous, key=lambda row: -(row.anomaly_score or 0))[:SHOWN]
     for rank, row in enumerate(strongest):
         _say_event(findings, ledger, event_record(row), before=LINE if rank else PART)
-        findings.context += f" {row.event_type}"
+        if row.event_type in EVENT_TYPES:
+            findings.context += f" {row.event_type}"
     findings.events = [event_record(row) for row in anomalous or seen.rows]
 
 

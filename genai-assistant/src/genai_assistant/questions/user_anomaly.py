@@ -17,7 +17,13 @@ from genai_assistant.evidence import BATCH, LINE, PART, REAL_TIME, Findings, Led
 from genai_assistant.hostile import quote
 from genai_assistant.phrases import counted, figure, spoken
 from genai_assistant.planner import Plan, Window
-from genai_assistant.questions.statements import MAX_REASONS, say_alert, say_anomaly
+from genai_assistant.questions.statements import (
+    MAX_REASONS,
+    alert_context,
+    anomaly_context,
+    say_alert,
+    say_anomaly,
+)
 from genai_assistant.records import alert_record, anomaly_record, event_record, verdict_record
 from genai_assistant.sources import Fetched, Sources
 
@@ -203,12 +209,12 @@ def _say_examples(
         record = anomaly_record(anomaly)
         shown = ledger.add("anomaly", REAL_TIME, record)
         say_anomaly(findings, record, shown, before=LINE if words else PART, whose=False)
-        words += [anomaly.event_type, *record["reasons"]]
+        words.append(anomaly_context(anomaly))
     for rank, alert in enumerate(_worst_first(raised)[:SHOWN]):
         told = alert_record(alert)
         shown = ledger.add("alert", REAL_TIME, told)
         say_alert(findings, told, shown, before=LINE if rank else PART)
-        words += [alert.alert_type, alert.description]
+        words.append(alert_context(alert))
     findings.context = " ".join(words)
 
 

@@ -1,10 +1,10 @@
-"""``GET /health`` and ``GET /metrics``."""
+"""``GET /health``, ``GET /spending`` and ``GET /metrics``."""
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from genai_assistant.bodies import Health
-from genai_assistant.dependencies import HealthDep, MetricsDep
+from genai_assistant.bodies import Health, Spending
+from genai_assistant.dependencies import BudgetDep, HealthDep, MetricsDep
 
 router = APIRouter(tags=["operations"])
 
@@ -13,6 +13,12 @@ router = APIRouter(tags=["operations"])
 async def read_health(check: HealthDep) -> Health:
     """Tell the state of every dependency; 200 also when degraded."""
     return await check.look()
+
+
+@router.get("/spending")
+async def read_spending(budget: BudgetDep) -> Spending:
+    """Tell what the model cost today, in all and by `asked_by`."""
+    return Spending(day=budget.day, total_dollars=budget.total(), by_asker=budget.by_asker())
 
 
 @router.get("/metrics", response_class=Response)
