@@ -96,3 +96,16 @@ def test_a_damaged_earlier_run_is_a_problem_that_names_its_file(api):
     file.write_bytes(whole)
     assert response.status_code == 503
     assert file.name in response.json()["detail"]
+
+
+def test_consistency_names_the_seams_that_were_served(api):
+    first = api.json("/consistency")["history"]
+    assert (first[0]["run_id"], first[0]["seam"]) == ("r2", {f"{TOPIC}/0": 6})
+    assert (first[0]["missing"], first[0]["double"]) == (0, 0)
+
+    events = [event_record(offset) for offset in range(8)]
+    publish_run(api.lake, "r9", [RunPartition(TOPIC, 0, events, 8)])
+    body = api.wait("/consistency", lambda body: body["run_id"] == "r9")
+
+    assert body["history"][0]["moved"] == {f"{TOPIC}/0": 2}
+    assert "serving_seams_inconsistent 0.0" in api.get("/metrics").text

@@ -33,6 +33,7 @@ from serving_layer.routes import (
     webhooks,
 )
 from serving_layer.run_watcher import RunWatcher
+from serving_layer.seams import SeamHistory
 from serving_layer.services import Services
 from serving_layer.settings import Settings
 from serving_layer.status import collector
@@ -96,6 +97,7 @@ async def _lifespan(
     # No pool limit: every partition holds one long poll open.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     async with httpx.AsyncClient(limits=limits, trust_env=False) as http:
+        tail = Tail(settings, views, http, metrics, watcher.look_now)
         cases = CaseStore(settings.data_dir)
         delivery = Delivery(
             targets,
@@ -111,7 +113,8 @@ async def _lifespan(
             views=views,
             watcher=watcher,
             earlier=EarlierRuns(settings.lake_dir, settings.data_dir, views),
-            tail=Tail(settings, views, http, metrics, watcher.look_now),
+            tail=tail,
+            seams=SeamHistory(views, tail),
             analyses=AnalysisStore(settings.data_dir),
             cases=cases,
             delivery=delivery,
@@ -124,7 +127,7 @@ async def _lifespan(
         metrics.observe(collector(services))
         tasks = [
             asyncio.create_task(watcher.run()),
-            asyncio.create_task(services.tail.run()),
+            asyncio.create_task(tail.run()),
             asyncio.create_task(delivery.run(views, bell)),
         ]
         try:

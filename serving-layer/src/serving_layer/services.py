@@ -12,6 +12,7 @@ from serving_layer.cursors import CursorSigner
 from serving_layer.earlier_runs import EarlierRuns
 from serving_layer.metrics import Metrics
 from serving_layer.run_watcher import RunWatcher
+from serving_layer.seams import SeamHistory
 from serving_layer.settings import Settings
 from serving_layer.tail import Tail
 from serving_layer.views.snapshot import Views
@@ -26,6 +27,7 @@ class Services:
     watcher: RunWatcher
     earlier: EarlierRuns
     tail: Tail
+    seams: SeamHistory
     analyses: AnalysisStore
     cases: CaseStore
     delivery: Delivery

@@ -166,6 +166,12 @@ def _account_metrics(services: Services) -> Iterator[Metric]:
         missing.add_metric(names, each.missing)
         double.add_metric(names, each.double)
     yield from (seam, following, missing, double)
+    failed = sum(1 for each in services.seams.newest_first() if each["missing"] or each["double"])
+    yield gauge(
+        "serving_seams_inconsistent",
+        "Of the last 20 seams taken over, those at which the proof did not hold.",
+        failed,
+    )
 
 
 def _labels(stream: int) -> list[str]:

@@ -36,6 +36,14 @@ _STATUS = {
     "run_failure": None,
     "speed": [{"topic": "security-events", "partition": 0, "instance": "http://127.0.0.1:9101"}],
 }
+_SEAM = {
+    "run_id": "20260101-000500-1a2b",
+    "served_at": 1767225901000,
+    "missing": 0,
+    "double": 0,
+    "seam": {"security-events/0": 950000},
+    "moved": {"security-events/0": 50000},
+}
 _RUN = {
     "served": True,
     "manifest": {"run_id": "run-1", "created_at": 1767225900000, "scorer": "calibrated"},
@@ -59,10 +67,19 @@ async def read_summary(services: ServicesDep, snapshot: SnapshotDep) -> Response
     return json_response(summary(snapshot, services.analyses.count()))
 
 
-@router.get("/consistency", responses=examples.answers(examples.CONSISTENCY, Consistency))
+@router.get(
+    "/consistency",
+    responses=examples.answers(examples.CONSISTENCY | {"history": [_SEAM]}, Consistency),
+)
 async def read_consistency(services: ServicesDep) -> Response:
-    """Prove, per partition, that every offset is held exactly once."""
-    return json_response(consistency(services.views.current(), services.tail.positions()))
+    """Prove, per partition, that every offset is held exactly once.
+
+    `history` names the newest seams that this process served, and whether the proof held when
+    each was taken over.
+    """
+    account = consistency(services.views.current(), services.tail.positions())
+    history = services.seams.newest_first()
+    return json_response(account.model_dump() | {"history": history})
 
 
 @router.get("/api/health", responses=examples.answers({"status": "alive"}))
