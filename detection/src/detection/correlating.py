@@ -38,51 +38,42 @@ class Correlator:
 
     Attributes:
         rules: The rule set.
-        windows: State of each correlation, for this package's own modules.
+        windows, limits: State and limits of each correlation, for this package's own modules.
     """
 
     def __init__(self, rules: RuleSet) -> None:
         self.rules = rules
         self.windows = [windows.empty_window() for _ in rules.correlations]
-        self._limits = [_limits(correlation) for correlation in rules.correlations]
+        self.limits = [_limits(correlation) for correlation in rules.correlations]
         self._matcher = Matcher()
+        self._id_width = 0
         self._warm = False
 
     def process(self, columns: Columns) -> Iterator[tuple[int, Alert]]:
         """Take the next events; yield the alerts and the rows that raised them, by row."""
         found: dict[str, Found] = {}
-        for name, selection in self.rules.selections.items():
-            rows = np.flatnonzero(self._matcher.mask(selection, columns))
+        masks = self._matcher.masks(self.rules.selections.values(), columns)
+        for name, mask in zip(self.rules.selections, masks, strict=True):
+            rows = np.flatnonzero(mask)
             found[name] = Found(rows, columns.batch.times[rows])
         raised: list[tuple[int, int, Alert]] = []
+        id_ends = columns.batch.id_ends
+        self._make_room_for_ids(int((id_ends[1:] - id_ends[:-1]).max(initial=0)))
         for number, correlation in enumerate(self.rules.correlations):
-            matches = self._matches(correlation, columns, found)
+            parts = [found[name] for name in correlation.sources]
+            if self._warm and not any(len(part.rows) for part in parts):
+                found[correlation.name] = parts[0]
+                continue
+            matches = _matches(correlation, columns, parts)
             found[correlation.name] = self._observe(number, matches, columns, raised)
         self._warm = True
         raised.sort(key=lambda entry: entry[:2])
         yield from ((row, alert) for row, _, alert in raised)
 
-    def _matches(
-        self, correlation: Correlation, columns: Columns, found: dict[str, Found]
-    ) -> Matches:
-        """Return the events that a correlation takes: those of its sources with an entity."""
-        parts = [found[name] for name in correlation.sources]
-        rows = np.concatenate([part.rows for part in parts])
-        times = np.concatenate([part.times for part in parts])
-        values = np.repeat(np.arange(len(parts)), [len(part.rows) for part in parts])
-        if len(parts) > 1:
-            order = np.argsort(rows, kind="stable")
-            rows, times, values = rows[order], times[order], values[order]
-        keys = _keys(correlation, columns, rows)
-        taken = keys >= 0
-        if correlation.kind == "value_count" and correlation.value is not None:
-            values = _codes(correlation.value, columns, rows)
-            taken &= values >= 0
-        if not taken.all():
-            rows, times, values, keys = rows[taken], times[taken], values[taken], keys[taken]
-        batch = columns.batch
-        ips = batch.codes[at.IP][rows]
-        return Matches(rows, keys, values, times, ips, batch.id_ends, batch.id_bytes)
+    def _make_room_for_ids(self, width: int) -> None:
+        if width > self._id_width:
+            self.windows = [windows.with_room(window, 0, 0, width) for window in self.windows]
+            self._id_width = width
 
     def _observe(
         self,
@@ -93,11 +84,8 @@ class Correlator:
     ) -> Found:
         """Feed a correlation; return the rows and window ends that satisfy its condition."""
         total = len(matches.rows)
-        if not total and self._warm:
-            return Found(matches.rows, matches.times)
-        rule, limits = self.rules.correlations[number].rule, self._limits[number]
-        width = int(np.diff(matches.id_ends).max(initial=0))
-        window = windows.with_room(self.windows[number], 0, 0, width)
+        rule, limits = self.rules.correlations[number].rule, self.limits[number]
+        window = self.windows[number]
         ends = np.empty(total, np.int64)
         index = window_kernel.observe(window, limits, matches, 0, ends)
         while index != total:
@@ -124,7 +112,7 @@ class Correlator:
         columns: Columns,
     ) -> Alert:
         correlation, row = self.rules.correlations[number], int(matches.rows[index])
-        slot = int(window_kernel.slot_of(window, matches.keys[index]))
+        slot = int(window.tally[windows.ALERTED])
         end = int(window.tally[windows.ENDED])
         places = windows.events_within(window, slot, end - correlation.span_ms, end)
         addresses = columns.vocabularies["source_ip"]
@@ -132,13 +120,12 @@ class Correlator:
             times=window.times[places].tolist(),
             ips=[None if ip < 0 else str(addresses[ip]) for ip in window.ips[places].tolist()],
             event_ids=[
-                bytes(window.ids[place, : window.lengths[place]]).decode()
-                for place in places.tolist()
+                window.ids[place, : window.lengths[place]].tobytes().decode() for place in places
             ],
             escalated=bool(window.tally[windows.ESCALATED]),
         )
         entity = [_word(name, columns, row) for name in correlation.group_by]
-        event = {name: _word(name, columns, row) for name in CODED}
+        event = {name: _word(name, columns, row) for name in ("user", *rule.fields)}
         return rule.alert(entity, int(columns.batch.times[row]), event, evidence)
 
 
@@ -162,6 +149,28 @@ def _limits(correlation: Correlation) -> Limits:
         escalated=correlation.escalated,
         kept=correlation.kept,
     )
+
+
+def _matches(correlation: Correlation, columns: Columns, parts: list[Found]) -> Matches:
+    """Return the events that a correlation takes: those of its sources with an entity."""
+    rows, times = parts[0]
+    values = np.zeros(len(rows), np.int64)
+    if len(parts) > 1:
+        rows = np.concatenate([part.rows for part in parts])
+        times = np.concatenate([part.times for part in parts])
+        values = np.repeat(np.arange(len(parts)), [len(part.rows) for part in parts])
+        order = np.argsort(rows, kind="stable")
+        rows, times, values = rows[order], times[order], values[order]
+    keys = _keys(correlation, columns, rows)
+    taken = keys >= 0
+    if correlation.value is not None:
+        values = _codes(correlation.value, columns, rows)
+        taken &= values >= 0
+    if not taken.all():
+        rows, times, values, keys = rows[taken], times[taken], values[taken], keys[taken]
+    batch = columns.batch
+    ips = batch.codes[at.IP][rows]
+    return Matches(rows, keys, values, times, ips, batch.id_ends, batch.id_bytes)
 
 
 def _with_more_room(window: Window, kept: int) -> Window:

@@ -15,7 +15,7 @@ from detection.correlating import Correlator
 from detection.findings import Reader, empty_findings
 from detection.interning import Interner
 from detection.rules import RuleSet
-from detection.selections import Columns
+from detection.selections import NEW_COUNTRY, RARE_COUNTRY, Columns
 from detection.sigma import builtin_rules
 from detection.state import empty_state, with_room_for_entries, with_room_for_users
 
@@ -173,7 +173,8 @@ class Engine:
         reader = Reader(self.interner, batch, found)
         for row, words in reader.reasons():
             result.reasons[numbers[row]] = words
-        columns = Columns(events, batch, self.interner.values, found.new_countries)
+        flags = {NEW_COUNTRY: found.new_countries, RARE_COUNTRY: found.rare_countries}
+        columns = Columns(events, batch, self.interner.values, flags)
         alerts = self.correlator.process(columns)
         result.alerts.extend((numbers[row], alert) for row, alert in alerts)
 

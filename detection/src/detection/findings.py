@@ -31,6 +31,7 @@ def empty_findings(rows: int) -> Findings:
         components=np.full((rows, at.COMPONENTS), np.nan),
         anomalous=np.zeros(rows, np.bool_),
         new_countries=np.zeros(rows, np.bool_),
+        rare_countries=np.zeros(rows, np.bool_),
         found=np.zeros(1, np.int64),
         rows=np.empty(rows, np.int64),
         excess=np.empty((rows, at.SCORED_KINDS)),

@@ -93,8 +93,10 @@ LAST_UNUSUAL_HOUR = 6
 
 BURST_MS = 1_000
 
+RARE = 0.02
+"""A country is rare for a user who was there in less than this share of events with a place."""
 PLACES_TO_COMPARE = 1024
-"""A user who has been in more places than this is in no new country any more."""
+"""For a user who has been in more places than this, no country is new or rare any more."""
 
 
 WEIGHTS = (0.5, 0.5, 1.0, 1.0, 0.7, 1.0, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
@@ -122,8 +124,7 @@ class Batch(NamedTuple):
 class Findings(NamedTuple):
     """What came of a micro-batch.
 
-    ``scores``, ``components``, ``anomalous`` and ``new_countries`` are per event. The rest is
-    filled from the front, one entry per anomalous event, ``found[0]`` of them (all but ``rows``
+    The first five are per event. The rest is filled from the front, one entry per anomalous event, ``found[0]`` of them (all but ``rows``
     are [entries, kinds...]).
     """
 
@@ -131,6 +132,7 @@ class Findings(NamedTuple):
     components: Floats
     anomalous: NDArray[np.bool_]
     new_countries: NDArray[np.bool_]
+    rare_countries: NDArray[np.bool_]
     found: Ints
     rows: Ints
     excess: Floats
@@ -611,23 +613,28 @@ def keep_usual(usual, value, seen):
 
 
 @compiled
-def is_new_country(state, batch, row, user, cells):
-    """Tell whether an event is a user's first from a country, once the baseline is ready."""
-    cell = cells[PLACE]
-    if cell < 0 or state.entries[cell].seen or state.counters[user, TOTAL] < READY:
-        return False
+def judge_country(state, batch, row, user, cells, found):
+    """Tell whether an event is a user's first from a country, or one of few.
+
+    Most events come from a place that alone is no rare one: only the others are summed up.
+    """
+    cell, located = cells[PLACE], state.seen[user, PLACE]
+    if cell < 0 or located == 0 or state.counters[user, TOTAL] < READY:
+        return
     country = batch.countries[batch.codes[PLACE, row]]
-    if country < 0 or state.seen[user, PLACE] == 0:
-        return False
-    entry = state.heads[user, PLACE]
+    few = RARE * located
+    if country < 0 or state.entries[cell].seen >= few:
+        return
+    earlier, entry = 0, state.heads[user, PLACE]
     for _ in range(PLACES_TO_COMPARE):
         if entry == 0:
-            return True
+            found.new_countries[row] = earlier == 0
+            found.rare_countries[row] = earlier < few
+            return
         place = (state.entries[entry - 1].key - 1) & 0x3FFFFFFF
-        if entry - 1 != cell and batch.countries[place] == country:
-            return False
+        if batch.countries[place] == country:
+            earlier += state.entries[entry - 1].seen
         entry = np.int64(state.entries[entry - 1].next)
-    return False
 
 
 @compiled
@@ -690,7 +697,7 @@ def process(state, scorer, batch, first, found):
                 judge_calibrated(
                     state, batch, row, user, hour, cells, cells_all, excess, surprise, found
                 )
-            found.new_countries[row] = is_new_country(state, batch, row, user, cells)
+            judge_country(state, batch, row, user, cells, found)
         count_event(state, batch, row, user, hour)
         count_values(state, user, cells)
     return len(batch.times)

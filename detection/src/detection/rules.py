@@ -45,7 +45,8 @@ class Rule:
         severity: Of its alerts.
         worse: Severity of escalated alerts.
         techniques: ATT&CK ids.
-        words: Description with places for ``{count}``, ``{entity}`` and fields of the event.
+        words: Description with places for ``{count}``, ``{entity}`` and ``fields``.
+        fields: Fields of the event that the words need.
         resolved: Alerts of it need nobody: they are born resolved.
     """
 
@@ -56,6 +57,7 @@ class Rule:
     worse: Severity
     techniques: tuple[str, ...]
     words: str
+    fields: tuple[str, ...] = ()
     resolved: bool = False
 
     def alert(
@@ -66,7 +68,7 @@ class Rule:
         Args:
             entity: Whose window it is: values of the fields that it is grouped by.
             time: Event time of the event, Unix ms.
-            event: Its fields, in words; ``user`` always.
+            event: Its fields, in words; ``user`` always, and those that the rule needs.
             evidence: What the window holds.
         """
         first, last = min(evidence.times), max(evidence.times)

@@ -4,7 +4,8 @@ A text or a port is judged once per distinct value, when it comes for the first 
 only looks its codes up. Absent values satisfy nothing but a test for absence.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +25,7 @@ FieldType = Literal["text", "number", "boolean"]
 
 COUNTRY = "country"
 NEW_COUNTRY = "new_country"
+RARE_COUNTRY = "rare_country"
 BYTES = "bytes_transferred"
 
 CODED: dict[str, tuple[int, str]] = {
@@ -53,16 +55,26 @@ FIELDS: dict[str, FieldType] = {
     "port": "number",
     BYTES: "number",
     NEW_COUNTRY: "boolean",
+    RARE_COUNTRY: "boolean",
 }
-"""Fields that rules may ask for."""
+"""Fields that rules may ask for. Derived ones: ``network`` (/24 or /48 of the source address),
+``country`` (of ``geo_location``), ``new_country`` (the user's first event from there, once there
+is a baseline), ``rare_country`` (less than 2 % of the user's events came from there)."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Check:
-    """One field's value satisfies any of the predicates."""
+    """One field's value satisfies any of the predicates.
+
+    Attributes:
+        field: One of ``FIELDS``.
+        asked: What each predicate asks, in words: equal words are the same question.
+        predicates: The tests.
+    """
 
     field: str
-    predicates: tuple[Predicate, ...]
+    asked: tuple[str, ...]
+    predicates: tuple[Predicate, ...] = dataclasses.field(compare=False)
 
     def holds(self, value: Value) -> bool:
         return any(predicate(value) for predicate in self.predicates)
@@ -100,13 +112,13 @@ class Columns:
         events: The batch, schema ``EVENT_SCHEMA``.
         batch: The same, as the compiled code sees it.
         vocabularies: Values by code.
-        new_countries: [rows] the user's first event from a country, after enough others.
+        flags: What detection found out about the events, by field, [rows] each.
     """
 
     events: pa.RecordBatch
     batch: Batch
     vocabularies: Mapping[str, Sequence[str | int]]
-    new_countries: Mask
+    flags: Mapping[str, Mask]
 
 
 class Matcher:
@@ -115,18 +127,24 @@ class Matcher:
     def __init__(self) -> None:
         self._tables: dict[Check, tuple[int, Mask]] = {}
 
-    def mask(self, selection: Selection, columns: Columns) -> Mask:
-        """Return which rows satisfy a selection."""
+    def masks(self, selections: Iterable[Selection], columns: Columns) -> list[Mask]:
+        """Return which rows satisfy each selection; what they have in common is asked once."""
+        known: dict[Check, Mask] = {}
+        return [self._mask(selection, columns, known) for selection in selections]
+
+    def _mask(self, selection: Selection, columns: Columns, known: dict[Check, Mask]) -> Mask:
         if isinstance(selection, Check):
-            return self._check(selection, columns)
+            if selection not in known:
+                known[selection] = self._check(selection, columns)
+            return known[selection]
         if isinstance(selection, NotOf):
-            return ~self.mask(selection.part, columns)
+            return ~self._mask(selection.part, columns, known)
         stop = isinstance(selection, AnyOf)
-        result = self.mask(selection.parts[0], columns)
+        result = self._mask(selection.parts[0], columns, known)
         for part in selection.parts[1:]:
             if result.all() if stop else not result.any():
                 break  # nothing that follows can change it
-            other = self.mask(part, columns)
+            other = self._mask(part, columns, known)
             result = result | other if stop else result & other
         return result
 
@@ -135,9 +153,9 @@ class Matcher:
             row, name = CODED[check.field]
             found: Mask = self._table(check, columns.vocabularies[name])[columns.batch.codes[row]]
             return found
-        if check.field == NEW_COUNTRY:
+        if check.field in columns.flags:
             values = np.array([check.holds(False), check.holds(True)])
-            return values[columns.new_countries.view(np.uint8)]
+            return values[columns.flags[check.field].view(np.uint8)]
         if check.field == BYTES:
             sizes = columns.batch.sizes
             return _judged(check, pa.array(sizes, mask=sizes < 0))

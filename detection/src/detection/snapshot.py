@@ -29,12 +29,14 @@ from detection.windows import (
     ARRIVED,
     BASE,
     CAPACITY,
+    EVENT_COUNT,
     EVENTS,
     LEVEL,
     MATCHED,
     RAISED,
     SIZE,
     SLOTS,
+    Limits,
     Window,
     block_sizes,
     empty_window,
@@ -77,7 +79,8 @@ class Saved(NamedTuple):
                 f"state snapshot of rules {self.rules}, these are {correlator.rules.fingerprint}"
             )
         correlator.windows = [
-            _window(f"window{index}", self.arrays) for index in range(len(correlator.windows))
+            _window(f"window{index}", self.arrays, limits)
+            for index, limits in enumerate(correlator.limits)
         ]
 
 
@@ -206,7 +209,7 @@ def _window_arrays(name: str, window: Window) -> Arrays:
     }
 
 
-def _window(name: str, arrays: Arrays) -> Window:
+def _window(name: str, arrays: Arrays, limits: Limits) -> Window:
     keys, marks = arrays[f"{name}.keys"], arrays[f"{name}.marks"]
     lengths = arrays[f"{name}.lengths"].view(np.uint8)
     sizes = marks[:, 0].view(np.int64)
@@ -215,7 +218,11 @@ def _window(name: str, arrays: Arrays) -> Window:
     width = int(lengths.max(initial=0))
     window = with_room(empty_window(), len(keys), events, width)
     bases = np.cumsum(blocks) - blocks
-    places = np.repeat(bases - (np.cumsum(sizes) - sizes), sizes) + np.arange(len(lengths))
+    if limits.kind == EVENT_COUNT:
+        numbers = arrays[f"{name}.orders"].view(np.int32).astype(np.int64) % limits.kept
+    else:
+        numbers = np.arange(len(lengths)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    places = np.repeat(bases, sizes) + numbers
     window.keys[: len(keys)] = keys
     window.marks[: len(keys), [SIZE, ARRIVED, LEVEL, MATCHED, RAISED]] = marks
     window.marks[: len(keys), BASE] = bases

@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 
 from detection.windows import (
+    ALERTED,
     ARRIVED,
     BASE,
     CAPACITY,
@@ -30,7 +31,8 @@ from detection.windows import (
     VALUE_COUNT,
 )
 
-compiled = njit(cache=True, error_model="numpy", nogil=True)
+compiled = njit(cache=True, error_model="numpy", nogil=True, forceinline=True)
+"""As in ``kernel``: in one function, the compiler need not count references to the arrays."""
 
 
 # ---------------------------------------------------------------- slots and blocks
@@ -137,16 +139,38 @@ def is_redundant(window, marks, event, kind):
 
 
 @compiled
-def place_to_reuse(window, marks, kind):
-    """Return where the next event of a full block goes: over the oldest redundant one."""
+def outdone_by(window, marks, kind, time, value):
+    """Return an event that a new one of the same value makes redundant; -1 for none."""
+    base, newest, found = marks[BASE], marks[ARRIVED], -1
+    for event in range(base, base + marks[SIZE]):
+        if window.times[event] > time:
+            continue
+        if kind == VALUE_COUNT:
+            if window.values[event] == value and (
+                found < 0 or is_later(window, found, event, newest)
+            ):
+                found = event
+        elif found < 0 or is_later(window, event, found, newest):
+            found = event
+    return found if found >= 0 and window.values[found] == value else -1
+
+
+@compiled
+def place_to_reuse(window, marks, kind, time, value):
+    """Return where the next event of a full block goes: over a redundant one, else the oldest."""
     base, newest = marks[BASE], marks[ARRIVED]
+    if kind == EVENT_COUNT:
+        return base + newest % marks[SIZE]
+    outdone = outdone_by(window, marks, kind, time, value)
+    if outdone >= 0:
+        return outdone
     oldest, oldest_age = base, -1
     spare, spare_age = -1, -1
     for event in range(base, base + marks[SIZE]):
         age = (newest - window.orders[event]) & ORDER_MASK
         if age > oldest_age:
             oldest, oldest_age = event, age
-        if kind != EVENT_COUNT and age > spare_age and is_redundant(window, marks, event, kind):
+        if age > spare_age and is_redundant(window, marks, event, kind):
             spare, spare_age = event, age
     return spare if spare >= 0 else oldest
 
@@ -160,7 +184,8 @@ def keep(window, marks, limits, matches, index):
         place = marks[BASE] + marks[SIZE]
         marks[SIZE] += 1
     else:
-        place = place_to_reuse(window, marks, limits.kind)
+        time, value = matches.times[index], matches.values[index]
+        place = place_to_reuse(window, marks, limits.kind, time, value)
     row = matches.rows[index]
     first = matches.id_ends[row]
     length = matches.id_ends[row + 1] - first
@@ -231,7 +256,11 @@ def window_end(window, marks, limits, time):
         return NEVER
     if measure(window, marks, limits, time) >= limits.threshold:
         return time
-    best = NEVER
+    best, later = NEVER, False
+    for i in range(marks[BASE], marks[BASE] + marks[SIZE]):
+        later |= window.times[i] > time
+    if not later:
+        return NEVER
     for i in range(marks[BASE], marks[BASE] + marks[SIZE]):
         end = window.times[i]
         if (
@@ -257,7 +286,8 @@ def observe(window, limits, matches, first, ends):
         full = window.tally[EVENTS] + limits.kept > len(window.times)
         if full or window.tally[SLOTS] == len(window.keys):
             return -1 - index
-        marks = window.marks[slot_of(window, matches.keys[index])]
+        slot = slot_of(window, matches.keys[index])
+        marks = window.marks[slot]
         keep(window, marks, limits, matches, index)
         end = window_end(window, marks, limits, matches.times[index])
         ends[index] = end
@@ -275,6 +305,7 @@ def observe(window, limits, matches, first, ends):
         if not goes_on:
             marks[LEVEL] = level
             marks[RAISED] = end
+            window.tally[ALERTED] = slot
             window.tally[ENDED] = end
             window.tally[ESCALATED] = level - 1
             return index

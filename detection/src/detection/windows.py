@@ -35,10 +35,11 @@ MARKS: Final = 7
 # Cells of ``tally``.
 SLOTS: Final = 0
 EVENTS: Final = 1
-ENDED: Final = 2
-"""End of the window that raised the latest alert."""
-ESCALATED: Final = 3
-FREE: Final = 4
+ALERTED: Final = 2
+"""Of the latest alert: the slot, then the end of the window, then whether it is escalated."""
+ENDED: Final = 3
+ESCALATED: Final = 4
+FREE: Final = 5
 """From here on, per power of two: a block given up, plus 1."""
 
 FIRST_CAPACITY: Final = 4
@@ -82,7 +83,8 @@ class Window(NamedTuple):
         marks: [slots, marks].
         times: [events] event times, Unix ms. Blocks of slots lie in these arrays.
         values: [events] codes of what is counted.
-        orders: [events] number of the event among the entity's, modulo 2**31.
+        orders: [events] number of the event among the entity's, modulo 2**31. Where events are
+            only counted, it gives the place too: number modulo ``kept``, from the block's base.
         ips: [events] address codes, -1 for none.
         lengths: [events] bytes of each id.
         ids: [events, width] event ids, UTF-8.
@@ -181,14 +183,15 @@ def _longer(array: NDArray[np.generic], size: int) -> NDArray[np.generic]:
     return grown
 
 
-def events_within(window: Window, slot: int, start: int, end: int) -> Ints:
+def events_within(window: Window, slot: int, start: int, end: int) -> list[int]:
     """Return the places of a slot's events in a window, in order of arrival."""
     marks = window.marks[slot]
-    places = marks[BASE] + np.arange(marks[SIZE])
-    places = places[np.argsort(-_ages(window, places, marks[ARRIVED]))]
-    times = window.times[places]
-    inside: Ints = places[(times > start) & (times <= end)]
-    return inside
+    base, size, arrived = int(marks[BASE]), int(marks[SIZE]), int(marks[ARRIVED])
+    times = window.times[base : base + size].tolist()
+    orders = window.orders[base : base + size].tolist()
+    inside = [index for index in range(size) if start < times[index] <= end]
+    inside.sort(key=lambda index: -((arrived - orders[index]) & ORDER_MASK))
+    return [base + index for index in inside]
 
 
 def events_by_slot(window: Window) -> tuple[Ints, Ints]:

@@ -40,6 +40,15 @@ _COMPARISONS: dict[CompareOperators, Callable[[float, float], bool]] = {
     CompareOperators.GTE: operator.ge,
     CompareOperators.NEQ: operator.ne,
 }
+_MANY = SpecialChars.WILDCARD_MULTI
+_PLAIN_SHAPES: tuple[list[SpecialChars | None], ...] = (
+    [],
+    [None],
+    [_MANY, None],
+    [None, _MANY],
+    [_MANY, None, _MANY],
+)
+"""Texts between wildcards that need no regular expression."""
 _WILDCARDS = {SpecialChars.WILDCARD_MULTI: ".*", SpecialChars.WILDCARD_SINGLE: "."}
 _FLAGS = {
     SigmaRegularExpressionFlag.IGNORECASE: "i",
@@ -60,9 +69,9 @@ def selection_of(node: object) -> Selection:
     """
     if isinstance(node, ConditionFieldEqualsValueExpression):
         check_field(node.field)
-        return Check(node.field, (_predicate(node.field, node.value),))
+        return Check(node.field, (repr(node.value),), (_predicate(node.field, node.value),))
     if isinstance(node, ConditionAND):
-        return AllOf(tuple(selection_of(part) for part in node.args))
+        return _all_of([selection_of(part) for part in node.args])
     if isinstance(node, ConditionOR):
         return _any_of([selection_of(part) for part in node.args])
     if isinstance(node, ConditionNOT):
@@ -80,16 +89,27 @@ def check_field(name: str) -> None:
         raise UnsupportedError(f"no field {name!r}; there are {', '.join(sorted(FIELDS))}")
 
 
+def _all_of(parts: list[Selection]) -> Selection:
+    """Return a conjunction; those within it become part of it."""
+    flat: list[Selection] = []
+    for part in parts:
+        flat.extend(part.parts if isinstance(part, AllOf) else [part])
+    return flat[0] if len(flat) == 1 else AllOf(tuple(flat))
+
+
 def _any_of(parts: list[Selection]) -> Selection:
     """Return a choice; values of one field become one check, judged once per value."""
-    checks: dict[str, tuple[Predicate, ...]] = {}
+    checks: dict[str, Check] = {}
     others: list[Selection] = []
     for part in parts:
-        if isinstance(part, Check):
-            checks[part.field] = (*checks.get(part.field, ()), *part.predicates)
-        else:
+        if not isinstance(part, Check):
             others.append(part)
-    merged = [*(Check(name, predicates) for name, predicates in checks.items()), *others]
+        elif other := checks.get(part.field):
+            asked, predicates = other.asked + part.asked, other.predicates + part.predicates
+            checks[part.field] = Check(part.field, asked, predicates)
+        else:
+            checks[part.field] = part
+    merged = [*checks.values(), *others]
     return merged[0] if len(merged) == 1 else AnyOf(tuple(merged))
 
 
@@ -139,17 +159,21 @@ def _boolean(field: str, value: SigmaType) -> Predicate:
 def _like(value: SigmaString) -> Predicate:
     """Return the test for a text with wildcards; in Sigma, case counts only where it says so."""
     cased = isinstance(value, SigmaCasedString)
-    if not value.contains_special():
-        plain = "".join(part for part in value.s if isinstance(part, str))
-        if cased:
-            return lambda found: found == plain
-        lower = plain.lower()
-        return lambda found: isinstance(found, str) and found.lower() == lower
-    pattern = "".join(
-        _WILDCARDS[part] if isinstance(part, SpecialChars) else re2.escape(str(part))
-        for part in value.s
-    )
-    return _matching("(?s)" if cased else "(?is)", f"^{pattern}$")
+    shape = [part if isinstance(part, SpecialChars) else None for part in value.s]
+    if cased or shape not in _PLAIN_SHAPES:
+        pattern = "".join(
+            _WILDCARDS[part] if isinstance(part, SpecialChars) else re2.escape(str(part))
+            for part in value.s
+        )
+        return _matching("(?s)" if cased else "(?is)", f"^{pattern}$")
+    text = "".join(part for part in value.s if isinstance(part, str)).lower()
+    if shape == [None] or not shape:
+        return lambda found: isinstance(found, str) and found.lower() == text
+    if shape == [_MANY, None]:
+        return lambda found: isinstance(found, str) and found.lower().endswith(text)
+    if shape == [None, _MANY]:
+        return lambda found: isinstance(found, str) and found.lower().startswith(text)
+    return lambda found: isinstance(found, str) and text in found.lower()
 
 
 def _matching(flags: str, pattern: str) -> Predicate:

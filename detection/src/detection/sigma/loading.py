@@ -353,6 +353,7 @@ def _rule(document: Document) -> Rule:
         if options.escalate.level not in _SEVERITIES:
             raise document.refuse(f"escalate.level: {options.escalate.level!r} is no level")
         worse = _SEVERITIES[options.escalate.level]
+    words = options.words or f"{_literal(sigma.title)}: {{entity}}"
     return Rule(
         rule_id=document.name,
         version=options.version,
@@ -364,20 +365,26 @@ def _rule(document: Document) -> Rule:
             for tag in sigma.tags
             if tag.namespace == "attack" and tag.name[:1] == "t" and tag.name[1:2].isdigit()
         ),
-        words=_words(document, options.words or f"{sigma.title}: {{entity}}"),
+        words=words,
+        fields=_fields(document, words),
         resolved=options.resolved,
     )
 
 
-def _words(document: Document, words: str) -> str:
-    known = {"count", "entity", *CODED}
+def _literal(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def _fields(document: Document, words: str) -> tuple[str, ...]:
+    """Return the fields of the event that a description needs."""
     try:
         wanted = {name for _, name, _, _ in string.Formatter().parse(words) if name is not None}
     except ValueError as error:
         raise document.refuse(f"words: {error}") from error
-    if wanted - known:
-        raise document.refuse(f"words: no field {', '.join(sorted(wanted - known))}")
-    return words
+    fields = wanted - {"count", "entity"}
+    if fields - CODED.keys():
+        raise document.refuse(f"words: no field {', '.join(sorted(fields - CODED.keys()))}")
+    return tuple(sorted(fields))
 
 
 def _examples(document: Document) -> Iterator[Example]:
