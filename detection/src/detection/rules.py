@@ -153,8 +153,7 @@ class RuleSet:
     Attributes:
         selections: Conditions on single events, by name.
         correlations: In an order in which sources come first.
-        fingerprint: Of the texts they were read from: state kept with one set cannot be
-            continued with another.
+        fingerprint: Of what they mean: state kept with one set cannot be continued with another.
         examples: Of all rules.
         files: Path of the file that each rule stands in, by rule id.
     """

@@ -74,7 +74,7 @@ class Check:
 
     field: str
     asked: tuple[str, ...]
-    predicates: tuple[Predicate, ...] = dataclasses.field(compare=False)
+    predicates: tuple[Predicate, ...] = dataclasses.field(compare=False, repr=False)
 
     def holds(self, value: Value) -> bool:
         return any(predicate(value) for predicate in self.predicates)

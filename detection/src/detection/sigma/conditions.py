@@ -69,7 +69,7 @@ def selection_of(node: object) -> Selection:
     """
     if isinstance(node, ConditionFieldEqualsValueExpression):
         check_field(node.field)
-        return Check(node.field, (repr(node.value),), (_predicate(node.field, node.value),))
+        return Check(node.field, (_asked(node.value),), (_predicate(node.field, node.value),))
     if isinstance(node, ConditionAND):
         return _all_of([selection_of(part) for part in node.args])
     if isinstance(node, ConditionOR):
@@ -113,6 +113,21 @@ def _any_of(parts: list[Selection]) -> Selection:
     return merged[0] if len(merged) == 1 else AnyOf(tuple(merged))
 
 
+def _asked(value: SigmaType) -> str:
+    """Return a value in words that are the same in every process."""
+    if isinstance(value, SigmaNull):
+        return "null"
+    if isinstance(value, SigmaRegularExpression):
+        return f"re {_flags(value)} {value.regexp}"
+    if isinstance(value, SigmaExpansion):
+        return f"any of {[_asked(each) for each in value.values]}"
+    return repr(value)
+
+
+def _flags(value: SigmaRegularExpression) -> str:
+    return "".join(sorted(_FLAGS[flag] for flag in value.flags))
+
+
 def _predicate(field: str, value: SigmaType) -> Predicate:
     if isinstance(value, SigmaNull):
         return lambda found: found is None
@@ -127,7 +142,7 @@ def _predicate(field: str, value: SigmaType) -> Predicate:
 
 def _text(field: str, value: SigmaType) -> Predicate:
     if isinstance(value, SigmaRegularExpression):
-        flags = "".join(sorted(_FLAGS[flag] for flag in value.flags))
+        flags = _flags(value)
         return _matching(f"(?{flags})" if flags else "", str(value.regexp))
     if isinstance(value, SigmaCIDRExpression):
         network = value.network

@@ -10,7 +10,7 @@ import string
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -50,6 +50,8 @@ _SEVERITIES: dict[str, Severity] = {
     "critical": "CRITICAL",
 }
 _MOST_SOURCES = 8
+
+_Section = TypeVar("_Section", bound=BaseModel)
 
 
 class _Strict(BaseModel):
@@ -101,7 +103,6 @@ def load_rules(path: Path) -> RuleSet:
     paths = sorted(path.glob("*.yml")) if path.is_dir() else [path]
     if not paths:
         raise RuleError(path, "", "the folder holds no *.yml file")
-    digest = hashlib.blake2b(digest_size=8)
     documents: dict[str, Document] = {}
     for each in paths:
         try:
@@ -113,8 +114,7 @@ def load_rules(path: Path) -> RuleSet:
                 other = documents[document.name].path
                 raise document.refuse(f"the name is taken already, in {other}")
             documents[document.name] = document
-        digest.update(hashlib.blake2b(data).digest())
-    return _rule_set(documents, digest.hexdigest())
+    return _rule_set(documents)
 
 
 def _documents(path: Path, data: bytes) -> Iterator[Document]:
@@ -155,17 +155,21 @@ def _guilty(texts: list[dict[str, Any]]) -> str:
 def _document(
     path: Path, text: dict[str, Any], sigma: SigmaRule | SigmaCorrelationRule
 ) -> Document:
-    try:
-        options = Options.model_validate(text.get("streamguard") or {})
-        examples = Examples.model_validate(text.get("examples") or {})
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise RuleError(path, text["name"], f"{where}: {first['msg']}") from error
+    options = _section(path, text, "streamguard", Options)
+    examples = _section(path, text, "examples", Examples)
     return Document(path, sigma, options, examples)
 
 
-def _rule_set(documents: dict[str, Document], fingerprint: str) -> RuleSet:
+def _section(path: Path, text: dict[str, Any], key: str, model: type[_Section]) -> _Section:
+    try:
+        return model.model_validate(text.get(key) or {})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in (key, *first["loc"]))
+        raise RuleError(path, text["name"], f"{where}: {first['msg']}") from error
+
+
+def _rule_set(documents: dict[str, Document]) -> RuleSet:
     selections: dict[str, Selection] = {}
     correlations: dict[str, Correlation] = {}
     for document in documents.values():
@@ -176,10 +180,11 @@ def _rule_set(documents: dict[str, Document], fingerprint: str) -> RuleSet:
                 correlations[f"{document.name} alerts"] = _single(document)
     for document in documents.values():
         _add_correlation(document, documents, selections, correlations)
+    meaning = repr((selections, correlations)).encode()
     return RuleSet(
         selections=selections,
         correlations=tuple(correlations.values()),
-        fingerprint=fingerprint,
+        fingerprint=hashlib.blake2b(meaning, digest_size=8).hexdigest(),
         examples=tuple(each for document in documents.values() for each in _examples(document)),
         files={
             document.name: str(document.path)
