@@ -8,6 +8,8 @@ import pytest
 from confluent_kafka import Producer
 from pyspark.sql import Row
 
+from contracts.topics import MAX_MESSAGE_BYTES
+
 GOOD: dict[str, Any] = {
     "event_timestamp": "2026-03-02T10:15:00Z",
     "customer_id": "cust_1",
@@ -76,7 +78,13 @@ def produce(broker) -> Callable[..., None]:
     """Send values to a partition and wait until the broker has them."""
 
     def send(topic: str, values: list[Any], partition: int = 0) -> None:
-        producer = Producer({"bootstrap.servers": broker.bootstrap_servers, "linger.ms": 5})
+        producer = Producer(
+            {
+                "bootstrap.servers": broker.bootstrap_servers,
+                "linger.ms": 5,
+                "message.max.bytes": MAX_MESSAGE_BYTES,
+            }
+        )
         for value in values:
             data = value if isinstance(value, bytes) else json.dumps(value).encode()
             producer.produce(topic, data, partition=partition)

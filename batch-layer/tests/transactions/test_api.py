@@ -243,7 +243,8 @@ def test_batches_run_beside_the_stream_and_the_lake_form_reads_what_it_wrote(
 ):
     times = ["2026-03-01T10:00:00Z", "2026-03-02T10:00:00Z", "2026-03-03T10:00:00Z"]
     produce(topic, [wire(event_timestamp=time, category="books") for time in times], 0)
-    produce(topic, [b"{broken", wire(event_timestamp=times[0], category="toys")], 1)
+    bad_values = [b"{broken", b"x" * 5_000_000]
+    produce(topic, [*bad_values, wire(event_timestamp=times[0], category="toys")], 1)
 
     started = client.post("/stream/start", json={"topic": topic}).json()
     assert started["status"] == "started"
@@ -263,12 +264,15 @@ def test_batches_run_beside_the_stream_and_the_lake_form_reads_what_it_wrote(
 
     until(lambda: rows_of(stored) == 4, "the stream does not store the transactions")
     bad = service_settings.lake_dir / "stream/malformed"
-    until(lambda: rows_of(bad) == 1, "the stream does not set the bad record aside")
-    assert _dead_letter(broker, f"{topic}.dead-letter") == (
-        b"{broken",
-        {"reason": b"undecodable", "source-topic": topic.encode(), "source-partition": b"1",
-         "source-offset": b"0", "error": b"not a JSON object"},
-    )  # fmt: skip
+    until(lambda: rows_of(bad) == 2, "the stream does not set the bad records aside")
+    letters = _dead_letters(broker, f"{topic}.dead-letter", 2)
+    assert [value for value, _ in letters] == bad_values
+    assert letters[0][1] == {
+        "reason": b"undecodable", "source-topic": topic.encode(), "source-partition": b"1",
+        "source-offset": b"0", "error": b"not a JSON object",
+    }  # fmt: skip
+    assert letters[1][1]["reason"] == b"too_large"
+    assert letters[1][1]["error"] == b"larger than 1048576 bytes"
 
     status = client.get("/stream/status").json()
     assert {query["name"] for query in status["queries"]} == {"transactions", "stream_aggregations"}
@@ -437,10 +441,11 @@ def test_a_broker_that_is_away_is_a_503(settings, lend):
     assert error_of(stream) == (503, "SERVICE_UNAVAILABLE")
 
 
-def _dead_letter(broker, topic: str) -> tuple[bytes, dict[str, bytes]]:
+def _dead_letters(broker, topic: str, count: int) -> list[tuple[bytes, dict[str, bytes]]]:
     consumer = Consumer({"bootstrap.servers": broker.bootstrap_servers, "group.id": "test"})
     consumer.assign([TopicPartition(topic, 0, 0)])
-    message = consumer.poll(60)
+    messages = [consumer.poll(60) for _ in range(count)]
     consumer.close()
-    assert message is not None
-    return message.value(), dict(message.headers())
+    assert None not in messages
+    found = [(message.value(), dict(message.headers())) for message in messages]
+    return sorted(found, key=lambda letter: letter[1]["source-offset"])
