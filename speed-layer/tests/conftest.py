@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -15,6 +15,7 @@ from contracts.topics import ALL_TOPICS, MAX_MESSAGE_BYTES
 from event_generator.clock import EventClock
 from event_generator.security.stream import SecurityScenario, SecurityStream
 from local_stack.testing import Broker
+from speed_layer.fault_testing import ForkedSpeedProcess
 from speed_layer.partition import Partition
 from speed_layer.segments import Records
 from speed_layer.settings import Settings
@@ -139,10 +140,14 @@ def read_topic(broker: Broker) -> Callable[[str], list[Any]]:
     return read
 
 
+Process = TypeVar("Process", bound=SpeedProcess)
 StartWorker = Callable[..., SpeedProcess]
+StartForked = Callable[..., ForkedSpeedProcess]
 
 
-def worker(stack: ExitStack, path: Path, servers: str, **settings: str) -> SpeedProcess:
+def worker(
+    stack: ExitStack, path: Path, servers: str, made: type[Process], **settings: str
+) -> Process:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -156,7 +161,7 @@ def worker(stack: ExitStack, path: Path, servers: str, **settings: str) -> Speed
         "SPEED_SNAPSHOT_EVENTS": "4000",
         "SPEED_RETRY_SECONDS": "0.5",
     }
-    process = SpeedProcess(path, port, {**defaults, **settings})
+    process = made(path, port, {**defaults, **settings})
     stack.callback(process.__exit__)
     return process
 
@@ -165,7 +170,16 @@ def worker(stack: ExitStack, path: Path, servers: str, **settings: str) -> Speed
 def new_worker(tmp_path: Path, broker: Broker) -> Iterator[StartWorker]:
     """Make a worker of the test's own group and stores; it is ended with the test."""
     with ExitStack() as stack:
-        yield lambda **settings: worker(stack, tmp_path, broker.bootstrap_servers, **settings)
+        servers = broker.bootstrap_servers
+        yield lambda **settings: worker(stack, tmp_path, servers, SpeedProcess, **settings)
+
+
+@pytest.fixture
+def new_fork(tmp_path: Path, broker: Broker) -> Iterator[StartForked]:
+    """Make a worker like ``new_worker``'s that starts at once, and may kill itself."""
+    with ExitStack() as stack:
+        servers = broker.bootstrap_servers
+        yield lambda **settings: worker(stack, tmp_path, servers, ForkedSpeedProcess, **settings)
 
 
 @dataclass(frozen=True)
@@ -181,7 +195,7 @@ class Reference:
 def reference(hard_topic: HardTopic, tmp_path_factory: pytest.TempPathFactory) -> Reference:
     path = tmp_path_factory.mktemp("reference")
     with ExitStack() as stack:
-        process = worker(stack, path, hard_topic.servers).start()
+        process = worker(stack, path, hard_topic.servers, SpeedProcess).start()
         process.wait_until(hard_topic.ends)
         positions = process.json("/positions")["partitions"]
         wait_for("no lag", lambda: lags(process) == {"0.0"})

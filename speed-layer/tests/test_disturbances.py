@@ -1,10 +1,9 @@
-"""Whatever happens on the way, the store ends up as an undisturbed run leaves it."""
+"""Whatever happens on the way, the store ends up as an undisturbed run leaves it.
 
-import json
-import os
-import random
+Kills are in ``test_faults``.
+"""
+
 import sqlite3
-import time
 
 import pytest
 
@@ -13,34 +12,14 @@ from speed_layer.testing import wait_for
 pytestmark = pytest.mark.integration
 
 TOPIC = "security-events"
-KILLS = int(os.environ.get("KILLS", "5"))
 
 
 def stored(process):
     return sum(process.next_offsets().values())
 
 
-def test_kill_at_random_instants(new_worker, hard_topic, same_as_reference, read_topic):
-    instants = random.Random(20)
-    process = new_worker()
-    for _ in range(KILLS):
-        process.start()
-        wait_for("an open partition", process.next_offsets, every=0.02)
-        time.sleep(instants.uniform(0, 0.4))  # the instant itself is what is tested
-        process.kill()
-    process.start()
-    process.wait_until(hard_topic.ends)
-    assert process.stop() == 0
-
-    same_as_reference()
-    by_id = {}
-    for message in read_topic("security-alerts"):
-        by_id.setdefault(json.loads(message.value())["alertId"], set()).add(message.value())
-    assert all(len(values) == 1 for values in by_id.values())
-
-
-def test_workers_join_and_leave(new_worker, hard_topic, same_as_reference):
-    first, second = new_worker(), new_worker()
+def test_workers_join_and_leave(new_fork, hard_topic, same_as_reference):
+    first, second = new_fork(), new_fork()
     first.start()
     wait_for("the first to begin", lambda: stored(first) > 0)
     second.start()
@@ -53,8 +32,8 @@ def test_workers_join_and_leave(new_worker, hard_topic, same_as_reference):
     same_as_reference()
 
 
-def test_locked_store_pauses_and_loses_nothing(new_worker, hard_topic, same_as_reference, tmp_path):
-    process = new_worker().start()
+def test_locked_store_pauses_and_loses_nothing(new_fork, hard_topic, same_as_reference, tmp_path):
+    process = new_fork().start()
     wait_for("progress", lambda: stored(process) > 0)
     blocker = sqlite3.connect(tmp_path / "store" / TOPIC / "0.sqlite", isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
@@ -73,24 +52,22 @@ def test_locked_store_pauses_and_loses_nothing(new_worker, hard_topic, same_as_r
     same_as_reference()
 
 
-def test_full_store_pauses_and_loses_nothing(new_worker, hard_topic, same_as_reference):
-    small = new_worker(SPEED_STORE_MAX_BYTES=str(600_000)).start()
+def test_full_store_pauses_and_loses_nothing(new_fork, hard_topic, same_as_reference):
+    small = new_fork(SPEED_STORE_MAX_BYTES=str(600_000)).start()
     health = wait_for(
         "the pause", lambda: (a := small.json("/health")).get("status") == "paused" and a
     )
     assert "full" in health["reason"]
     assert small.stop() == 0
 
-    with new_worker() as process:
+    with new_fork() as process:
         process.wait_until(hard_topic.ends)
         assert process.stop() == 0
     same_as_reference()
 
 
-def test_damaged_store_is_set_aside_and_rebuilt(
-    new_worker, hard_topic, same_as_reference, tmp_path
-):
-    process = new_worker().start()
+def test_damaged_store_is_set_aside_and_rebuilt(new_fork, hard_topic, same_as_reference, tmp_path):
+    process = new_fork().start()
     wait_for("progress", lambda: stored(process) > 2000)
     process.kill()
     file = tmp_path / "store" / TOPIC / "0.sqlite"
@@ -106,9 +83,9 @@ def test_damaged_store_is_set_aside_and_rebuilt(
 
 
 def test_broker_goes_away_until_the_session_is_lost(
-    new_worker, broker, hard_topic, same_as_reference
+    new_fork, broker, hard_topic, same_as_reference
 ):
-    process = new_worker().start()
+    process = new_fork().start()
     wait_for("progress", lambda: stored(process) > 0, every=0.02)
     broker.kill()
     wait_for("the pause", lambda: process.json("/health").get("status") == "paused")
@@ -125,10 +102,10 @@ def test_broker_goes_away_until_the_session_is_lost(
 
 
 def test_broker_that_is_down_at_start_is_waited_for(
-    new_worker, broker, hard_topic, same_as_reference
+    new_fork, broker, hard_topic, same_as_reference
 ):
     broker.kill()
-    process = new_worker().start()
+    process = new_fork().start()
     health = wait_for(
         "the reason", lambda: "broker" in (a := process.json("/health")).get("reason", "") and a
     )

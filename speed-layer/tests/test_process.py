@@ -26,8 +26,8 @@ def produce_activity(broker, count):
     assert producer.flush(30) == 0
 
 
-def test_an_empty_topic_is_waited_for_and_deleted_offsets_are_reported_as_lost(new_worker, broker):
-    process = new_worker(SPEED_TOPICS=ACTIVITY).start()
+def test_an_empty_topic_is_waited_for_and_deleted_offsets_are_reported_as_lost(new_fork, broker):
+    process = new_fork(SPEED_TOPICS=ACTIVITY).start()
     wait_for("health over an empty topic", lambda: process.request("/health")[0] == 200)
     assert process.next_offsets() == {(ACTIVITY, 0): 0}
 
@@ -73,9 +73,9 @@ def test_a_taken_port_is_a_clear_error(new_worker):
 
 
 def test_a_published_run_prunes_below_its_seam_only_and_a_damaged_pointer_stops_nothing(
-    new_worker, hard_topic, tmp_path
+    new_fork, hard_topic, tmp_path
 ):
-    process = new_worker().start()
+    process = new_fork().start()
     process.wait_until(hard_topic.ends)
     before = process.json("/positions")["partitions"][0]
     seam = before["next_offset"] // 2
