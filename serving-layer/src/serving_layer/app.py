@@ -18,6 +18,7 @@ from serving_layer.cases.store import CaseStore
 from serving_layer.cases.webhooks import Webhook, read_webhooks
 from serving_layer.cursors import CursorSigner, signing_key
 from serving_layer.earlier_runs import EarlierRuns
+from serving_layer.exports import Exports
 from serving_layer.metrics import Metrics
 from serving_layer.parameters import reject_unknown
 from serving_layer.routes import (
@@ -79,6 +80,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(module.router, dependencies=[Depends(reject_unknown)])
     metrics = Metrics()
     app.state.metrics = metrics
+    app.add_middleware(Exports)
     app.add_middleware(RequestDurations, metrics=metrics)
     return app
 

@@ -4,7 +4,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from serving_layer.exports import ARROW, CSV, PARQUET
 from serving_layer.problems import MEDIA_TYPE, Problem
+
+_EXPORTS = (CSV, PARQUET, ARROW)
+"""What every list is also answered as, by ``Accept``."""
 
 EVENT: dict[str, Any] = {
     "event_id": "evt_0f8fad5bd9cb469f",
@@ -181,6 +185,10 @@ def answers(
         "description": "The answer.",
         "content": {"application/json": {"example": example}},
     }
+    if isinstance(example, dict) and "data" in example:
+        good["content"] |= {
+            kind: {"schema": {"type": "string", "format": "binary"}} for kind in _EXPORTS
+        }
     if model is not None:
         good["model"] = model
     responses: dict[int | str, dict[str, Any]] = {status: good}
