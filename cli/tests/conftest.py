@@ -10,7 +10,7 @@ from streamguard_cli.sshd.dates import Years
 REFERENCE = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def adapter() -> Callable[..., SshdAdapter]:
     """Build an adapter whose log was last written on 1 March 2026."""
     return lambda year=None, zone=UTC: SshdAdapter(Years(REFERENCE, year), zone)

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from streamguard_cli import ask, ingest
+from streamguard_cli import ask, ingest, rules
 from streamguard_cli.errors import CommandError
 from streamguard_cli.output import say
 
@@ -13,7 +13,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command."""
     parser = argparse.ArgumentParser(prog="streamguard", description="Work with StreamGuard.")
     commands = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for verb in (ingest, ask):
+    for verb in (ingest, rules, ask):
         verb.add_parser(commands)
     return parser
 

@@ -5,6 +5,7 @@
   - InputError          a file cannot be read
   - DeliveryError       the broker does not take events
   - ServiceError        a service does not answer, or refuses
+  - RefusedRuleError    detection does not take a rule
 * LineError             one line of a log cannot be read; reported, the others go on
 """
 
@@ -31,6 +32,10 @@ class DeliveryError(CommandError):
 
 class ServiceError(CommandError):
     """A service does not answer, or refuses."""
+
+
+class RefusedRuleError(CommandError):
+    """Detection does not take a rule; the message names file, rule and reason."""
 
 
 class LineError(Exception):
