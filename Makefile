@@ -85,6 +85,10 @@ bench-speed: $(SETUP_STAMP) ## Speed layer: events per second from a real broker
 bench-latency: $(SETUP_STAMP) ## Speed layer: from produced to queryable
 	@$(BIN)/python benchmarks/bench_latency.py
 
+.PHONY: bench-detection
+bench-detection: $(SETUP_STAMP) ## Detection: precision, recall and false alarms beside the reference
+	@$(BIN)/python benchmarks/bench_detection.py
+
 .PHONY: bench-batch
 bench-batch: $(SETUP_STAMP) ## Batch layer: 1,000 events of a million, beside a bare Spark
 	@$(BIN)/python benchmarks/bench_batch.py
