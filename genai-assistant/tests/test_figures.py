@@ -92,7 +92,7 @@ def test_layers_that_disagree_are_told_by_user(client, serving):
 
     body = ask(client, "Did the batch and live layers disagree?")
 
-    assert (body["verdict"], body["confidence"]) == ("mixed", 0.0)
+    assert (body["verdict"], body["confidence"]) == ("mixed", 1.0)
     assert 'Only the batch layer flags 1 user: "alice"' in body["answer"]
     assert 'Only the live layer flags 1 user: "manager"' in body["answer"]
 

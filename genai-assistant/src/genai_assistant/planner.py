@@ -156,7 +156,7 @@ COMPARE = re.compile(
 )
 TRANSACTIONS = re.compile(
     r"\b(?:transactions?|fraud\w*|payments?|revenue|sales|chargebacks?|customers?|orders?|refunds?|"
-    r"channels?|products?|inventory|purchases?)\b",
+    r"channels?|products?|inventory|purchases?|sells?|sold|selling)\b",
     re.IGNORECASE,
 )
 FAILED_LOGINS = re.compile(

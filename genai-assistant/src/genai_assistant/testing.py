@@ -34,6 +34,7 @@ class World:
     missing: int = 0
     double: int = 0
     run_id: str | None = "run-0001"
+    complete: bool = True
     batches: list[dict[str, Json]] = field(default_factory=list)
     analysis_rows: dict[str, Json] = field(default_factory=dict)
 
@@ -251,9 +252,11 @@ class ServingDouble(_Server):
         match path:
             case ["api", "events", "count"]:
                 rows = _matching(world.events, params)
-                return {"count": len(rows), "batch": 0, "realtime": len(rows)}
+                shares = {"batch": 0, "realtime": len(rows)}
+                return {"count": len(rows), **shares, "complete": world.complete}
             case ["api", "events" | "anomalies" | "alerts" as name]:
-                return _page(_matching(getattr(world, name), params), params)
+                page = _page(_matching(getattr(world, name), params), params)
+                return {**page, "complete": world.complete} if page else None
             case ["api", "anomalies", "user", user]:
                 return _page([one for one in world.anomalies if one["user"] == user], params)
             case ["api", "events", key]:
@@ -290,6 +293,7 @@ class ServingDouble(_Server):
                     "totalAnomalies": len(world.anomalies),
                     "batchEvents": batch,
                     "realtimeEvents": live,
+                    "complete": world.complete,
                 }
             case "consistency":
                 return _account(world, batch, live)
@@ -353,6 +357,7 @@ def _account(world: World, batch: int, live: int) -> Json:
         "missing": world.missing,
         "double": world.double,
         "run_id": world.run_id,
+        "complete": world.complete,
         "partitions": [partition],
     }
 

@@ -49,7 +49,6 @@ async def investigate(_: Plan, sources: Sources, ledger: Ledger) -> Findings:
     }
     cite = ledger.add("layer_comparison", REAL_TIME, record)
     findings.verdict = "mixed" if batch != live else None
-    findings.agreement = len(both) / len(batch | live) if batch | live else 1.0
     findings.say(
         f"The layers disagree about {counted(len(batch ^ live), 'user')}"
         if batch != live
