@@ -101,6 +101,14 @@ bench-serving: $(SETUP_STAMP) ## Serving layer: answers over a million merged ev
 bench-assistant: $(SETUP_STAMP) ## Assistant: answers without a model
 	@$(BIN)/python benchmarks/bench_assistant.py
 
+.PHONY: eval-assistant
+eval-assistant: $(SETUP_STAMP) ## Assistant: answers on cases with known truth, in three modes
+	@$(BIN)/python benchmarks/bench_answers.py
+
+.PHONY: bench-retrieval
+bench-retrieval: $(SETUP_STAMP) ## Assistant: recall of the threat corpus on labelled questions
+	@$(BIN)/python benchmarks/bench_retrieval.py
+
 ## --- tidying
 
 .PHONY: clean
