@@ -23,6 +23,8 @@ _VOCABULARY_OF = {
     at.DOMAIN: "domain",
 }
 
+_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
 
 def empty_findings(rows: int) -> Findings:
     """Return room for what ``rows`` events may give; memory is touched only as it is used."""
@@ -77,7 +79,7 @@ class Reader:
         if kind == at.HOUR:
             return self._words(kind, int(batch.times[row]) // 3_600_000 % 24)
         if kind == at.VOLUME:
-            return f"of {batch.sizes[row]} bytes"
+            return f"of {_amount(int(batch.sizes[row]))}"
         if kind == at.STATUS:
             status, reason = batch.codes[at.C_STATUS, row], batch.codes[at.C_REASON, row]
             return self._outcome(int(status), int(reason)) if status >= 0 else ""
@@ -99,7 +101,18 @@ class Reader:
         return f"{words} ({self._values['failure_reason'][reason]})" if reason >= 0 else words
 
 
+def _amount(size: int) -> str:
+    """Return a number of bytes for people.
+
+    Examples:
+        >>> _amount(85_300_000)
+        '81.3 MiB'
+    """
+    unit = max(0, (size.bit_length() - 1) // 10)
+    return f"{size / (1 << 10 * unit):.1f} {_UNITS[unit]}" if unit else f"{size} bytes"
+
+
 def _size(digits: int) -> str:
     """Return the power of two of that many binary digits as a size for people."""
     unit, rest = divmod(digits, 10)
-    return f"{1 << rest} {('bytes', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB')[unit]}"
+    return f"{1 << rest} {_UNITS[unit]}"

@@ -63,8 +63,9 @@ CALIBRATED = 1
 REFERENCE_READY = 100
 REFERENCE_THRESHOLD = 0.5
 
-READY = 30
-"""Events of a user before the calibrated scorer judges one."""
+READY = 10
+"""Ordinary events of a user before the calibrated scorer judges one; a suspicious one counts for
+what it teaches."""
 PRIOR = 5.0
 """How many events of the user's own the population's mean surprise counts for."""
 LEVEL_MEMORY = 1000.0
@@ -656,19 +657,18 @@ def judge_calibrated(state, batch, row, user, hour, cells, cells_all, excess, su
     """Score an event against the user's own distribution of surprise, then learn from it."""
     find_cells_of_all(state, cells, cells_all)
     find_surprise(state, user, hour, cells, cells_all, surprise)
-    amount = 1.0
-    events = state.counters[user, TOTAL]
+    events = int(state.mass[user, HOUR])
+    score = find_excess(state, user, surprise, excess)
+    stratum = stratum_of(events)
+    bar = bar_of(state, stratum)
     if events >= READY:
-        score = find_excess(state, user, surprise, excess)
-        stratum = stratum_of(events)
-        bar = bar_of(state, stratum)
         found.scores[row] = 1.0 - 2.0 ** (-score / bar)
         calibrated_components(excess, bar, found.components[row])
         if score >= bar:
             found.anomalous[row] = True
             explain(state, row, user, hour, cells, excess, found)
-        amount = lesson(score, bar)
         calibrate(state, stratum, score, bar)
+    amount = lesson(score, bar)
     learn(state, user, hour, cells, surprise, amount)
     learn(state, POPULATION, hour, cells_all, surprise, amount)
 

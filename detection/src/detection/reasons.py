@@ -23,6 +23,8 @@ _SUBJECTS = {
     at.HOUR: "hour",
 }
 _MAX_REASONS = 5
+_MAX_USUAL = 2
+_LEAST_USUAL = 0.05
 _LEAST_SHARE = 0.05
 
 
@@ -36,7 +38,7 @@ def reasons(
     top: Sequence[Sequence[int]],
     top_seen: Sequence[Sequence[int]],
 ) -> list[str]:
-    """Return the reasons that weigh most, heaviest first.
+    """Return the reasons that weigh most, heaviest first; the first one names the user.
 
     Args:
         user: Whose event it is.
@@ -53,22 +55,42 @@ def reasons(
     chosen = [kind for kind in order if excess[kind] > 0 and excess[kind] >= least]
     if at.IP in chosen and at.NET in chosen:
         chosen.remove(at.NET)  # the address says it already
-    texts = []
-    for kind in chosen[:_MAX_REASONS]:
-        count, whole = seen[kind], total[kind]
-        usual = [
-            f"{words(kind, code)} ({_percent(times, whole)})"
-            for code, times in zip(top[kind], top_seen[kind], strict=True)
-            if code >= 0
-        ]
-        often = (
-            f"was seen in {count} of {whole} events of {user}"
-            if count
-            else f"was never seen for {user}"
+    return [
+        _sentence(
+            f"{_SUBJECTS[kind]} {own(kind)}",
+            f" for {user}" if number == 0 else "",
+            seen[kind],
+            total[kind],
+            [
+                (words(kind, code), times)
+                for code, times in zip(top[kind], top_seen[kind], strict=True)
+                if code >= 0
+            ],
         )
-        text = f"{_SUBJECTS[kind]} {own(kind)} {often}"
-        texts.append(f"{text}; usual: {', '.join(usual)}" if usual else text)
-    return texts
+        for number, kind in enumerate(chosen[:_MAX_REASONS])
+    ]
+
+
+def _sentence(
+    what: str, whom: str, count: int, whole: int, usual: Sequence[tuple[str, int]]
+) -> str:
+    """Say how seldom a value is, and what is usual instead.
+
+    Examples:
+        >>> _sentence("port 4444", " for ann", 0, 50, [("443", 40), ("22", 9), ("80", 1)])
+        'port 4444 is new for ann; usual are 443 (80 %) and 22 (18 %)'
+        >>> _sentence("hour 03:00 UTC", "", 2, 50, [("09:00 UTC", 48)])
+        'hour 03:00 UTC is rare (2 of 50 events); usual is 09:00 UTC (96 %)'
+    """
+    often = f"is rare{whom} ({count} of {whole} events)" if count else f"is new{whom}"
+    named = [
+        f"{value} ({_percent(times, whole)})"
+        for number, (value, times) in enumerate(usual)
+        if (number == 0 or times >= _LEAST_USUAL * whole) and not what.endswith(f" {value}")
+    ][:_MAX_USUAL]
+    if not named:
+        return f"{what} {often}"
+    return f"{what} {often}; usual {'are' if len(named) > 1 else 'is'} {' and '.join(named)}"
 
 
 def _percent(part: int, whole: int) -> str:
