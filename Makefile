@@ -49,6 +49,13 @@ check: $(SETUP_STAMP) ## Check everything that can be checked without running th
 test: $(SETUP_STAMP) ## Run the tests (args="speed-layer -k replay" narrows them)
 	$(BIN)/pytest $(args)
 
+.PHONY: test-faults
+test-faults: $(SETUP_STAMP) ## Kill the speed layer 200 times and compare what is left (about half an hour)
+	@report="$$(mktemp)"; status=0; \
+	FAULTS_REPORT="$$report" $(BIN)/pytest -q speed-layer/tests/test_commit_steps.py \
+		speed-layer/tests/test_faults.py || status=$$?; \
+	cat "$$report"; rm -f "$$report"; exit $$status
+
 ## --- the stack
 
 .PHONY: up
@@ -78,12 +85,17 @@ e2e: $(SETUP_STAMP) ## Check the journeys of the running system
 ## --- figures (QUICK=1 for a short run)
 
 .PHONY: bench-speed
-bench-speed: $(SETUP_STAMP) ## Speed layer: events per second from a real broker
+bench-speed: $(SETUP_STAMP) ## Speed layer: events per second, beside Bytewax, Quix Streams, the bare client
+	@benchmarks/peers/install.sh
 	@$(BIN)/python benchmarks/bench_speed.py
 
 .PHONY: bench-latency
 bench-latency: $(SETUP_STAMP) ## Speed layer: from produced to queryable
 	@$(BIN)/python benchmarks/bench_latency.py
+
+.PHONY: bench-memory
+bench-memory: $(SETUP_STAMP) ## Speed layer: bytes per user and event, restart with many users
+	@$(BIN)/python benchmarks/bench_memory.py
 
 .PHONY: bench-detection
 bench-detection: $(SETUP_STAMP) ## Detection: precision, recall and false alarms beside the reference
@@ -92,6 +104,10 @@ bench-detection: $(SETUP_STAMP) ## Detection: precision, recall and false alarms
 .PHONY: bench-batch
 bench-batch: $(SETUP_STAMP) ## Batch layer: 1,000 events of a million, beside a bare Spark
 	@$(BIN)/python benchmarks/bench_batch.py
+
+.PHONY: bench-models
+bench-models: $(SETUP_STAMP) ## Batch layer: AUC of the forest, beside scikit-learn's plain use
+	@$(BIN)/python benchmarks/bench_models.py
 
 .PHONY: bench-serving
 bench-serving: $(SETUP_STAMP) ## Serving layer: answers over a million merged events

@@ -1,21 +1,32 @@
-"""Throughput of the speed layer against the bare Kafka client, from a real broker, on one core.
+"""Throughput of the speed layer beside two stream processors and the bare client.
 
-    python benchmarks/bench_speed.py             1,000,000 events
-    QUICK=1 python benchmarks/bench_speed.py     200,000 events
+    make bench-speed             1,000,000 events, medians of 3
+    QUICK=1 make bench-speed     100,000 events, once
 
-The same topic is read three times by each, taking turns. *Bare* is the client in a loop that
-does nothing with the records. *Ours* decodes, scores, applies the rules and stores every event
-durably. Prints a table, and one line of JSON last.
+One run, one machine, one topic (two partitions) of a real broker, one core each, taking turns:
+
+* bare: the client in a loop that does nothing with the records, the ceiling
+* ours: decode, score, rules, everything stored durably, with the default scorer
+* ours, reference formula: the same with ``SPEED_SCORER=reference``
+* Bytewax, Quix Streams: the reference formula with their own state and a batched SQLite sink
+  (``peers/``), in an environment of their own
+* ours, 2 workers: two processes of one group on two cores
+
+Time begins with the first record and ends when the last is stored. Prints a table, and one line
+of JSON last; ratios are of events per CPU-second unless they say wall.
 """
 
 import json
 import multiprocessing
 import os
 import statistics
+import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -30,126 +41,227 @@ from speed_layer.kafka import consumer_config
 from speed_layer.metrics import Metrics
 from speed_layer.settings import Settings
 from speed_layer.status import Status
-from speed_layer.store import store_path
 
-ROUNDS = 3
-KEY = (SECURITY_EVENTS, 0)
+QUICK = bool(os.environ.get("QUICK"))
+COUNT = int(os.environ.get("N", "100000" if QUICK else "1000000"))
+ROUNDS = 1 if QUICK else 3
+PARTITIONS = 2
+ROOT = Path(__file__).parents[1]
+PEERS_PYTHON = ROOT / ".tools" / "bench-venv" / "bin" / "python"
+PEERS = {"Bytewax": "bytewax_peer.py", "Quix Streams": "quix_peer.py"}
+OURS, REFERENCE, BARE, TWO = "ours", "ours, reference formula", "bare", "ours, 2 workers"
+
+
+@dataclass(frozen=True)
+class Topic:
+    """Where the events are.
+
+    Attributes:
+        servers: The broker.
+        ends: Events of each partition.
+        event_bytes: Mean size of an event.
+    """
+
+    servers: str
+    ends: list[int]
+    event_bytes: float
 
 
 @dataclass(frozen=True)
 class Run:
-    """One reading of the whole topic."""
+    """One reading of the whole topic; ``begin`` is Unix time."""
 
+    begin: float
     seconds: float
     cpu_seconds: float
     stored_bytes: int = 0
 
 
-Reader = Callable[[Settings, int], Run]
+Reader = Callable[[Settings, Topic, Barrier], Run]
 
 
 def main() -> None:
-    """Fill a topic, read it, print the figures."""
-    count = int(os.environ.get("N", "200000" if os.environ.get("QUICK") else "1000000"))
-    with tempfile.TemporaryDirectory() as folder, Broker(Path(folder)) as broker:
+    """Fill a topic, read it in every way, print the figures."""
+    with tempfile.TemporaryDirectory() as name, Broker(Path(name)) as broker:
+        folder = Path(name)
         for topic in ALL_TOPICS:
-            broker.create_topic(topic.name, 1, topic.config)
-        event_bytes = fill(broker.bootstrap_servers, count)
-        print(f"{count} events of {event_bytes:.0f} bytes, one partition, one core")
-        runs: dict[str, list[Run]] = {"bare": [], "ours": []}
+            partitions = PARTITIONS if topic.name == SECURITY_EVENTS else 1
+            broker.create_topic(topic.name, partitions, topic.config)
+        filled = fill(broker.bootstrap_servers, COUNT)
+        print(f"{COUNT} events of {filled.event_bytes:.0f} bytes, {PARTITIONS} partitions")
+        runs: dict[str, list[Run]] = {}
         for number in range(ROUNDS):
-            for name, read in (("bare", read_bare), ("ours", read_ours)):
-                store = Path(folder) / f"{name}-{number}"
-                run = in_child(read, broker.bootstrap_servers, store, count)
-                print(f"  {name} {number + 1}: {run.seconds:.1f} s, {run.cpu_seconds:.1f} CPU-s")
-                runs[name].append(run)
-    report(runs, count)
+            for label, read in readers(filled, folder, number).items():
+                run = read()
+                print(f"  {label} {number + 1}: {run.seconds:.1f} s, {run.cpu_seconds:.1f} CPU-s")
+                runs.setdefault(label, []).append(run)
+    report(runs)
 
 
-def fill(servers: str, count: int) -> float:
-    """Produce ``count`` events; returns their mean size in bytes."""
+def readers(topic: Topic, folder: Path, number: int) -> dict[str, Callable[[], Run]]:
+    """Return every way to read the topic, each with a folder of its own."""
+    found: dict[str, Callable[[], Run]] = {
+        BARE: lambda: in_children(1, read_bare, topic, folder / f"bare-{number}", "calibrated"),
+        OURS: lambda: in_children(1, read_ours, topic, folder / f"ours-{number}", "calibrated"),
+        REFERENCE: lambda: in_children(1, read_ours, topic, folder / f"ref-{number}", "reference"),
+        TWO: lambda: in_children(2, read_ours, topic, folder / f"two-{number}", "calibrated"),
+    }
+    for label, script in PEERS.items():
+        peer_folder = folder / f"{Path(script).stem}-{number}"
+        found[label] = lambda script=script, path=peer_folder: read_peer(topic, script, path)
+    return found
+
+
+def fill(servers: str, count: int) -> Topic:
+    """Produce ``count`` events, each user to one partition, the partitions about equally long."""
     stream = SecurityStream(SecurityScenario(1, EventClock.at_rate(1_700_000_000_000, 100)))
+    partition_of = spread(stream.batch(0).keys)
     producer = Producer({"bootstrap.servers": servers, "linger.ms": 50, "compression.type": "lz4"})
-    sent = size = 0
-    while sent < count:
-        batch = stream.batch(sent // BATCH_SIZE)
+    ends = [0] * PARTITIONS
+    size = 0
+    while sum(ends) < count:
+        batch = stream.batch(sum(ends) // BATCH_SIZE)
         for key, value in zip(batch.keys, batch.values, strict=True):
-            producer.produce(SECURITY_EVENTS, value, key)
+            partition = partition_of.setdefault(key, ends.index(min(ends)))
+            producer.produce(SECURITY_EVENTS, value, key, partition)
+            ends[partition] += 1
             size += len(value)
-        sent += len(batch)
         producer.flush()
-    return size / sent
+    return Topic(servers, ends, size / sum(ends))
 
 
-def in_child(read: Reader, servers: str, store: Path, count: int) -> Run:
-    """Run ``read`` in a fresh process on one core."""
+def spread(keys: list[str]) -> dict[str, int]:
+    """Give each key to the partition that has fewest events so far, frequent keys first."""
+    loads, found = [0] * PARTITIONS, {}
+    for key, events in Counter(keys).most_common():
+        found[key] = loads.index(min(loads))
+        loads[found[key]] += events
+    return found
+
+
+def in_children(workers: int, read: Reader, topic: Topic, store: Path, scorer: str) -> Run:
+    """Run ``read`` in fresh processes, each on a core of its own."""
     context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        return pool.apply(on_one_core, (read, servers, store, count))
+    cores = sorted(os.sched_getaffinity(0))[-workers:]
+    with context.Manager() as manager, context.Pool(workers) as pool:
+        barrier = manager.Barrier(workers)
+        jobs = [(core, read, topic, store, scorer, barrier) for core in cores]
+        found = pool.starmap(on_one_core, jobs, chunksize=1)
+    begin = min(run.begin for run in found)
+    end = max(run.begin + run.seconds for run in found)
+    stored = sum(path.stat().st_size for path in store.rglob("*.sqlite"))
+    return Run(begin, end - begin, sum(run.cpu_seconds for run in found), stored)
 
 
-def on_one_core(read: Reader, servers: str, store: Path, count: int) -> Run:
+def on_one_core(
+    core: int, read: Reader, topic: Topic, store: Path, scorer: str, barrier: Barrier
+) -> Run:
     """Pin this process, then read."""
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    os.sched_setaffinity(0, {core})
     settings = Settings(
-        kafka_bootstrap_servers=servers,
+        kafka_bootstrap_servers=topic.servers,
         consumer_group=store.name,
         store_dir=store,
         lake_dir=store / "lake",
         topics=(SECURITY_EVENTS,),
+        scorer=scorer,
     )
-    return read(settings, count)
+    return read(settings, topic, barrier)
 
 
-def read_bare(settings: Settings, count: int) -> Run:
+def read_bare(settings: Settings, topic: Topic, _: Barrier) -> Run:
     """Consume with the speed layer's own client options and drop everything."""
     consumer = Consumer(consumer_config(settings, lambda _: None))
-    consumer.assign([TopicPartition(*KEY, 0)])
-    seen, begin, cpu = 0, time.perf_counter(), time.process_time()
+    consumer.assign([TopicPartition(SECURITY_EVENTS, n, 0) for n in range(PARTITIONS)])
+    seen, count, clock = 0, sum(topic.ends), Clock()
     while seen < count:
-        seen += len(consumer.consume(settings.batch_events, 0.1))
-    run = Run(time.perf_counter() - begin, time.process_time() - cpu)
+        messages = consumer.consume(settings.batch_events, 0.1)
+        seen += sum(message.error() is None for message in messages)
+    run = clock.run()
     consumer.close()
     return run
 
 
-def read_ours(settings: Settings, count: int) -> Run:
-    """Run the speed layer until everything is stored."""
+class Clock:
+    """Wall and CPU time of this process from now on."""
+
+    def __init__(self) -> None:
+        self._begin = (time.time(), time.perf_counter(), time.process_time())
+
+    def run(self) -> Run:
+        """Return what went by."""
+        begin, wall, cpu = self._begin
+        return Run(begin, time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def read_ours(settings: Settings, topic: Topic, barrier: Barrier) -> Run:
+    """Run the speed layer until the partitions that it owns are stored."""
     compile_detection(settings)
     relax_garbage_collection()
     status = Status("bench")
     layer = SpeedLayer(settings, status, Metrics())
-    begun: list[float] = []
-    ended: list[float] = []
+    clocks: list[Clock] = []
+    ended: list[Run] = []
 
     def running() -> bool:
-        found = status.partition(KEY)
-        if found is not None and not begun:
-            begun.extend((time.perf_counter(), time.process_time()))
-        if found is not None and found.position.next_offset >= count:
-            ended.extend((time.perf_counter(), time.process_time()))
+        owned = status.partitions()
+        if owned and not clocks:
+            clocks.append(Clock())
+        at_end = (found.position.next_offset >= topic.ends[k[1]] for k, found in owned.items())
+        if owned and all(at_end) and len(owned) * barrier.parties >= PARTITIONS:
+            ended.append(clocks[0].run())
         return not ended
 
+    barrier.wait()
     layer.run(running)
-    path = store_path(settings.store_dir, *KEY)
-    return Run(ended[0] - begun[0], ended[1] - begun[1], path.stat().st_size)
+    return ended[0]
 
 
-def report(runs: dict[str, list[Run]], count: int) -> None:
+def read_peer(topic: Topic, script: str, folder: Path) -> Run:
+    """Run a peer's program on one core."""
+    core = max(os.sched_getaffinity(0))
+    command = [
+        "taskset",
+        "-c",
+        str(core),
+        str(PEERS_PYTHON),
+        str(ROOT / "benchmarks/peers" / script),
+    ]
+    count = sum(topic.ends)
+    ran = subprocess.run(
+        [*command, topic.servers, SECURITY_EVENTS, str(count), str(folder)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    figures = json.loads(ran.stdout.splitlines()[-1])
+    if figures["stored"] != count:
+        raise RuntimeError(f"{script} stored {figures['stored']} of {count} events")
+    size = sum(path.stat().st_size for path in folder.glob("events.sqlite"))
+    return Run(0.0, figures["seconds"], figures["cpu_seconds"], size)
+
+
+def report(runs: dict[str, list[Run]]) -> None:
     """Print medians and their ratios."""
     seconds = {name: statistics.median(run.seconds for run in many) for name, many in runs.items()}
     cpu = {name: statistics.median(run.cpu_seconds for run in many) for name, many in runs.items()}
-    print(f"\n{'':6}{'events/s':>12}{'events/CPU-s':>14}{'us/event CPU':>14}")
+    stored = {name: many[-1].stored_bytes / COUNT for name, many in runs.items()}
+    print("\n| | events/s | events per CPU-second | us of CPU per event | bytes per event |")
+    print("|---|---|---|---|---|")
     for name in runs:
         print(
-            f"{name:6}{count / seconds[name]:12,.0f}{count / cpu[name]:14,.0f}"
-            f"{cpu[name] / count * 1e6:14.2f}"
+            f"| {name} | {COUNT / seconds[name]:,.0f} | {COUNT / cpu[name]:,.0f}"
+            f" | {cpu[name] / COUNT * 1e6:.2f} | {stored[name]:.0f} |"
         )
     figures = {
-        "ratio_to_client": round(seconds["bare"] / seconds["ours"], 3),
-        "ratio_to_client_cpu": round(cpu["bare"] / cpu["ours"], 3),
-        "events_per_cpu_second": round(count / cpu["ours"]),
-        "bytes_per_event": round(runs["ours"][-1].stored_bytes / count, 1),
+        "ratio_to_client": round(cpu[BARE] / cpu[OURS], 3),
+        "ratio_to_client_wall": round(seconds[BARE] / seconds[OURS], 3),
+        "ratio_to_bytewax": round(cpu["Bytewax"] / cpu[OURS], 2),
+        "ratio_to_quix": round(cpu["Quix Streams"] / cpu[OURS], 2),
+        "two_workers": round(seconds[OURS] / seconds[TWO], 2),
+        "events_per_cpu_second": round(COUNT / cpu[OURS]),
+        "reference_events_per_cpu_second": round(COUNT / cpu[REFERENCE]),
+        "bytes_per_event": round(stored[OURS], 1),
     }
     print(json.dumps(figures))
 

@@ -1,0 +1,240 @@
+"""What a partition of the speed layer holds, and how fast it is back, with many users.
+
+    make bench-memory            1,000,000 users, 10,000,000 events
+    QUICK=1 make bench-memory    50,000 users, 500,000 events
+
+Events of the generator, each under one of many users, go through decoder, detection and store
+as in the service, without a broker. Three processes after each other:
+
+* fill: resident memory per user, and bytes of the store per event
+* restart: from opening the partition that ended with a snapshot, and one that was killed up to
+  ``SPEED_SNAPSHOT_EVENTS`` events after one, to the first micro-batch scored and stored
+* rebuild: the same with the store lost, from a published run's state plus 100,000 events of the log
+
+Prints a table, and one line of JSON last.
+"""
+
+import json
+import multiprocessing
+import os
+import random
+import resource
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from contracts import lake
+from contracts.topics import SECURITY_EVENTS
+from contracts.views import Manifest, PartitionSeam, ViewFile
+from detection import VERSION
+from event_generator.clock import EventClock
+from event_generator.security.stream import BATCH_SIZE, SecurityScenario, SecurityStream
+from speed_layer.__main__ import compile_detection, relax_garbage_collection
+from speed_layer.partition import Partition
+from speed_layer.segments import Records
+from speed_layer.settings import Settings
+
+QUICK = bool(os.environ.get("QUICK"))
+USERS = int(os.environ.get("USERS", "50000" if QUICK else "1000000"))
+EVENTS = 10 * USERS
+AFTER_SNAPSHOT = min(Settings().snapshot_events - 1, EVENTS)
+SINCE_SEAM = 100_000
+POOL = 20_000
+KEY = (SECURITY_EVENTS, 0)
+NOW = 1_700_000_000_000
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What a process held after all events.
+
+    Attributes:
+        user_bytes: Growth of resident memory per user.
+        resident_bytes: Most that the process held.
+        event_bytes: Of the store, per event.
+        state_bytes: Of the state snapshot, per user.
+        events_per_second: Through decoder, detection and store.
+    """
+
+    user_bytes: float
+    resident_bytes: int
+    event_bytes: float
+    state_bytes: float
+    events_per_second: float
+
+
+def main() -> None:
+    """Fill, restart, rebuild, each in a process of its own; print the figures."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        filled = in_child(fill, folder)
+        restarts = in_child(start, folder), in_child(start_killed, folder)
+        shutil.rmtree(folder / "store")
+        rebuilt = in_child(rebuild, folder)
+    gib = filled.resident_bytes / 2**30
+    print(f"| {USERS:,} users, {EVENTS:,} events, one partition | |\n|---|---|")
+    print(f"| memory per user, bytes | {filled.user_bytes:,.0f} |")
+    print(f"| most memory of the process, GiB | {gib:.2f} |")
+    print(f"| store per event, bytes | {filled.event_bytes:,.0f} |")
+    print(f"| state snapshot per user, bytes | {filled.state_bytes:,.0f} |")
+    print(f"| filled at, events/s | {filled.events_per_second:,.0f} |")
+    print(f"| restart after a stop to first event stored, s | {restarts[0]:.1f} |")
+    print(f"| the same {AFTER_SNAPSHOT:,} events after a snapshot, s | {restarts[1]:.1f} |")
+    print(f"| lost store: batch state and {SINCE_SEAM:,} events of the log, s | {rebuilt:.1f} |")
+    figures = {
+        "bytes_per_user": round(filled.user_bytes),
+        "bytes_per_stored_event": round(filled.event_bytes, 1),
+        "resident_gib": round(gib, 2),
+        "restart_seconds": round(restarts[0], 2),
+        "restart_after_kill_seconds": round(restarts[1], 2),
+        "rebuild_seconds": round(rebuilt, 2),
+    }
+    print(json.dumps(figures))
+
+
+def in_child(work: Callable[[Path], T], folder: Path) -> T:
+    """Run ``work`` in a fresh process."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(work, (folder,))
+
+
+def settings_of(folder: Path) -> Settings:
+    """Return settings with detection compiled, as the service has it before it opens stores."""
+    settings = Settings(store_dir=folder / "store", lake_dir=folder / "lake")
+    compile_detection(settings)
+    relax_garbage_collection()
+    return settings
+
+
+def fill(folder: Path) -> Filled:
+    """Store all events, leave a snapshot, and a run's state; then a tail without a snapshot."""
+    settings = settings_of(folder)
+    partition = Partition(KEY, settings, 0)
+    batches = micro_batches(0, EVENTS, settings.batch_events)
+    first = next(batches)
+    feed(partition, first)  # buffers that do not grow with users
+    before, begin = resident(), time.perf_counter()
+    for records in batches:
+        feed(partition, records)
+    seconds = time.perf_counter() - begin
+    user_bytes = (resident() - before) / USERS
+    partition.snapshot()
+    state = partition.engine.snapshot()
+    publish(settings.lake_dir, state)
+    partition.close()
+    size = partition.store.path.stat().st_size - len(state)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return Filled(user_bytes, peak, size / EVENTS, len(state) / USERS, EVENTS / seconds)
+
+
+def start(folder: Path) -> float:
+    """Return seconds until a stopped partition scored its next events."""
+    return opened(folder, tail=1)
+
+
+def start_killed(folder: Path) -> float:
+    """Return the same for one killed long after its newest snapshot."""
+    settings = settings_of(folder)
+    partition = Partition(KEY, settings, 0)
+    first = partition.position.next_offset
+    for records in micro_batches(first, first + AFTER_SNAPSHOT, settings.batch_events):
+        feed(partition, records)
+    partition.close()
+    return opened(folder, tail=1)
+
+
+def rebuild(folder: Path) -> float:
+    """Return seconds until a partition without a store is back where the log ends."""
+    return opened(folder, tail=SINCE_SEAM)
+
+
+def opened(folder: Path, tail: int) -> float:
+    """Open the partition and process ``tail`` events behind what it recovered."""
+    settings = settings_of(folder)
+    begin = time.perf_counter()
+    partition = Partition(KEY, settings, 0)
+    first = partition.position.next_offset
+    opening = time.perf_counter() - begin
+    batches = list(micro_batches(first, first + tail, settings.batch_events))
+    begin = time.perf_counter()
+    for records in batches:
+        feed(partition, records)
+    seconds = opening + time.perf_counter() - begin
+    partition.close()
+    return seconds
+
+
+def feed(partition: Partition, records: Records) -> None:
+    """Process and store one micro-batch."""
+    partition.write(partition.process(records, records.offsets[-1] + 1).commit)
+
+
+def micro_batches(first: int, last: int, size: int) -> Iterator[Records]:
+    """Yield events of the offsets given; every user comes equally often, at random."""
+    pool, chance = prepared(), random.Random(first)
+    for begin in range(first, last, size):
+        offsets = range(begin, min(begin + size, last))
+        values = [
+            pool[offset % POOL]
+            % (b"%032x" % (offset * 2654435761), NOW + offset, b"u%07d" % chance.randrange(USERS))
+            for offset in offsets
+        ]
+        count = len(values)
+        yield Records(*KEY, offsets, [None] * count, values, [NOW] * count)
+
+
+def prepared() -> list[bytes]:
+    """Return events whose id, time and user are left to fill in."""
+    stream = SecurityStream(SecurityScenario(1, EventClock.at_rate(NOW, 1_000)))
+    found: list[bytes] = []
+    while len(found) < POOL:
+        for value in stream.batch(len(found) // BATCH_SIZE).values:
+            event = json.loads(value.replace("%", "%%"))
+            event |= {"event_id": "%b", "timestamp": "TIME", "user": "%b"}
+            ordered = {name: event[name] for name in ("event_id", "timestamp", "user")} | event
+            found.append(json.dumps(ordered).replace('"TIME"', "%d").encode())
+    return found
+
+
+def publish(lake_dir: Path, state: bytes) -> None:
+    """Publish a run that holds the partition's state, as the batch layer would."""
+    name = f"runs/bench/state/{lake.state_name(*KEY)}"
+    file = lake_dir / lake.SECURITY / name
+    file.parent.mkdir(parents=True)
+    file.write_bytes(state)
+    seam = PartitionSeam(
+        topic=KEY[0], partition=0, first_offset=0, next_offset=EVENTS, rows=EVENTS, skipped=0
+    )
+    manifest = Manifest(
+        run_id="bench",
+        created_at=NOW,
+        full=True,
+        detection_version=VERSION,
+        scorer="calibrated",
+        algorithm="isolation_forest",
+        seam=[seam],
+        event_files=[],
+        alert_files=[],
+        aggregate_files=[],
+        user_files=[],
+        state_files=[ViewFile(path=name, rows=USERS, bytes=len(state))],
+        report="",
+    )
+    (lake_dir / lake.manifest_path("bench")).write_text(manifest.model_dump_json())
+    lake.write_current(lake_dir, "bench")
+
+
+def resident() -> int:
+    """Return the resident memory of this process in bytes."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+if __name__ == "__main__":
+    main()
