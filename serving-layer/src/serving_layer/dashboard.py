@@ -44,7 +44,7 @@ def _page(services: Services) -> None:
             section(title, content, services)
             for title, content in (
                 ("Overview", _overview),
-                ("Newest alerts", _alerts),
+                ("Newest alerts that are not resolved", _alerts),
                 ("Top anomalies", _anomalies),
                 ("Batch run", _run),
                 ("Seam per partition", _partitions),
@@ -101,9 +101,10 @@ def _overview(services: Services) -> None:
 
 
 def _alerts(services: Services) -> None:
-    found = alert_page(services.views.current(), AlertFilter(), None, _ROWS)
+    wanted = AlertFilter(resolved=False, suppressed=False)
+    found = alert_page(services.views.current(), wanted, None, _ROWS, services.cases)
     _table(
-        ["time", "severity", "user", "alert", "description"],
+        ["time", "severity", "user", "alert", "description", "status", "assignee"],
         [
             [
                 _clock(entry.record["timestamp"]),
@@ -111,10 +112,14 @@ def _alerts(services: Services) -> None:
                 entry.record["user_id"],
                 entry.record["alert_type"],
                 entry.record["description"],
+                case.status,
+                case.assignee or "",
             ]
-            for entry, _ in found.items
+            for entry, case in (
+                (entry, services.cases.case(entry.alert_id)) for entry, _ in found.items
+            )
         ],
-        empty="No alerts yet.",
+        empty="No alert is waiting.",
     )
 
 
