@@ -47,6 +47,12 @@ QUESTIONS = [
     "How healthy is the pipeline?",
     "How many events do we have?",
     "What suspicious things happened in the last hour?",
+    "Top source addresses",
+    "Events by status",
+    "Is the activity of user03 rising?",
+    "Compare user03 with the usual",
+    "Did the batch and live layers disagree?",
+    "How many failed logins does user user01 have?",
     "Explain event evt_000000000032",
     "Explain alert security-events-0-1000",
 ]

@@ -67,7 +67,7 @@ def test_tops_of_a_field_with_known_values_are_exact_beyond_what_is_examined(cli
 
     assert 'Value "failed": 750 events' in answer
     assert "newest" not in answer
-    assert "looks at the newest 1,000" in ask(client, "Events by host")["answer"]
+    assert "looks at the newest 500" in ask(client, "Events by host")["answer"]
 
 
 def test_a_trend_counts_every_slice(client, many):

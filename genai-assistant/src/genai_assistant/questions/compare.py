@@ -3,7 +3,7 @@
 import asyncio
 import statistics
 
-from genai_assistant.activity import PAGE, Activity, activity, tell_fallback
+from genai_assistant.activity import Activity, activity, tell_fallback
 from genai_assistant.evidence import BATCH, LINE, PART, REAL_TIME, Findings, Ledger, Record
 from genai_assistant.hostile import quote
 from genai_assistant.phrases import counted, figure, spoken
@@ -12,21 +12,22 @@ from genai_assistant.questions.scope import as_record, filters, in_words
 from genai_assistant.records import event_record, source_address, verdict_record
 from genai_assistant.sources import Sources
 
-BEFORE = 7
+BEFORE = 5
 """So many windows of the same length before this one make the usual."""
 SHOWN = 3
+EXAMINED = 200
 MEASURES = {"events": {}, "failed_events": {"status": "failed"}}
 """What is compared, and the further filter that counts it."""
 
 
 async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
     """Compare counts with the median of the windows before, and addresses with those before."""
-    seen = await activity(sources, plan.window, page_size=PAGE, place=None, **filters(plan))
+    seen = await activity(sources, plan.window, page_size=EXAMINED, place=None, **filters(plan))
     findings = Findings(freshness=seen.freshness)
     if seen.failure:
         return findings
     usual = await _usual(plan, sources, seen)
-    earlier = await sources.events(**filters(plan), end_time=seen.window.start_ms, limit=PAGE)
+    earlier = await sources.events(**filters(plan), end_time=seen.window.start_ms, limit=EXAMINED)
     if usual is None or earlier.value is None:
         return findings
     known = {source_address(row) for row in earlier.value.data}

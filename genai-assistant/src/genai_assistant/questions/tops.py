@@ -13,7 +13,7 @@ from genai_assistant.planner import Plan
 from genai_assistant.questions.scope import as_record, filters, in_words
 from genai_assistant.sources import Sources
 
-EXAMINED = 1000
+EXAMINED = 500
 SHOWN = 5
 COUNTABLE = {"event_type": EVENT_TYPES, "status": STATUSES}
 """Fields with few, known values that the serving layer counts exactly."""
