@@ -210,6 +210,10 @@ NOTES: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "GET /batch/data/{batch_id}/aggregated": (AGGREGATED, ""),
         "GET /tables": ("`{tables[]}`", ""),
+        "GET /tables/{name}/data": (
+            "`{table, version, rowCount, page{limit, offset, returned, hasMore}, data[]}`",
+            "",
+        ),
         "GET /tables/{name}/history": ("`{table, history[]}`", ""),
         "POST /tables/{name}/optimize": ("`{table, result[]}`", ""),
         "POST /tables/{name}/zorder": ("`{table, result[]}`", ""),

@@ -36,6 +36,10 @@ def environment(settings, servers: str) -> dict[str, str]:
         ["security-run", "--max-events", "0"],
         ["security-run", "--contamination", "0.9"],
         ["security-run", "--max-events", "5", "--full"],
+        ["table", "optimize"],
+        ["table", "list", "stream/transactions"],
+        ["table", "zorder", "stream/transactions"],
+        ["table", "vacuum", "stream/transactions", "--columns", "city"],
         ["unknown"],
     ],
 )

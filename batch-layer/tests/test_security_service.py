@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pyarrow.parquet as pq
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 from fastapi.testclient import TestClient
 
 from batch_layer.app import create_app
@@ -15,7 +16,7 @@ from batch_layer.security.bounded import held_ranges
 from batch_layer.security.registry import RunRecord, RunRegistry
 from batch_layer.security.service import SecurityRuns
 from contracts.lake import CURRENT, read_current
-from contracts.topics import SECURITY_EVENTS
+from contracts.topics import ANALYTICS_INSIGHTS, SECURITY_EVENTS
 
 pytestmark = pytest.mark.integration
 
@@ -39,6 +40,17 @@ def healthy(client: TestClient) -> TestClient:
     return client
 
 
+def insights(servers: str, count: int) -> list[dict]:
+    """Return the first records of ``analytics-insights``, by user."""
+    consumer = Consumer({"bootstrap.servers": servers, "group.id": "insights"})
+    consumer.assign([TopicPartition(ANALYTICS_INSIGHTS, partition, 0) for partition in (0, 1)])
+    messages = [consumer.poll(60) for _ in range(count)]
+    consumer.close()
+    patterns = [json.loads(message.value()) for message in messages]
+    assert all(m.key() == p["userId"].encode() for m, p in zip(messages, patterns, strict=True))
+    return sorted(patterns, key=lambda pattern: pattern["userId"])
+
+
 def test_runs_by_api(settings, lend, topics, event):
     settings = settings.model_copy(update={"kafka_bootstrap_servers": topics.bootstrap_servers})
     topics.create(SECURITY_EVENTS, 2)
@@ -58,16 +70,35 @@ def test_runs_by_api(settings, lend, topics, event):
         assert published["published"] is True
         assert read_current(settings.lake_dir) == published["runId"]
 
+        patterns = insights(topics.bootstrap_servers, 7)
+        assert [pattern["userId"] for pattern in patterns] == [f"user{n}" for n in range(7)]
+        assert {pattern["runId"] for pattern in patterns} == {published["runId"]}
+        assert patterns[0]["features"]["total_events"] == 58
+
         nothing_new = ended(client, client.post("/security/run").json()["runId"])
         assert nothing_new["published"] is False
         assert "no new records" in nothing_new["message"]
+
+        same_model = {"model": published["runId"]}
+        again = ended(client, client.post("/security/run", json=same_model).json()["runId"])
+        assert again["published"] is True, again
+        runs = {"a": published["runId"], "b": again["runId"]}
+        compared = client.get("/runs/compare", params=runs).json()
+        assert compared["b"]["modelRunId"] == published["runId"]
+        assert compared["totals"] == {"added": 0, "dropped": 0, "changed": 0}
+        assert compared["settingsChanged"] == []
+        assert client.get("/security/runs/compare", params=runs).json() == compared
+        unknown = client.get("/runs/compare", params=runs | {"b": "run-0"})
+        assert (unknown.status_code, unknown.json()["error"]) == (404, "RUN_NOT_FOUND")
+        refused = ended(client, client.post("/security/run", json={"model": "x"}).json()["runId"])
+        assert refused["errorMessage"] == "model: the lake keeps no run 'x'"
 
         request = {"maxEvents": 100, "contamination": 0.2, "algorithm": "kmeans"}
         bounded = ended(client, client.post("/security/run", json=request).json()["runId"])
         assert bounded["status"] == "COMPLETED", bounded
         listed = client.get("/security/runs", params={"limit": 2}).json()
-        assert listed["total"] == 3
-        assert [run["runId"] for run in listed["runs"]] == [bounded["runId"], nothing_new["runId"]]
+        assert listed["total"] == 5
+        assert [run["runId"] for run in listed["runs"]] == [bounded["runId"], refused["runId"]]
         metrics = client.get("/metrics").text
         assert 'batch_seam_offset{partition="1",topic="security-events"} 200.0' in metrics
 

@@ -1,4 +1,4 @@
-"""``python -m batch_layer serve | security-run | ingest``.
+"""``python -m batch_layer serve | security-run | ingest | table``.
 
 Commands import what they need when they know what they do: a bounded run starts its JVM first and
 imports meanwhile.

@@ -43,5 +43,6 @@ def create_app(
     error_bodies.install(app)
     app.include_router(control.router)
     app.include_router(security_routes.router)
+    app.include_router(security_routes.short_router)
     app.include_router(transaction_routes.router)
     return app

@@ -17,9 +17,12 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
         action="store_true",
         help="go on over records that the broker deleted before they were ingested",
     )
+    _add_table(commands.add_parser("table", help="care of the lake's Delta tables"))
     arguments = parser.parse_args(words)
     if arguments.command == "security-run":
         _check_security_run(parser, arguments)
+    if arguments.command == "table":
+        _check_table(parser, arguments)
     return arguments
 
 
@@ -46,10 +49,38 @@ def _add_security_run(run: argparse.ArgumentParser) -> None:
         help="share of users to call anomalous, at most 0.5 (default: .1 with --max-events, "
         "otherwise a calibrated threshold)",
     )
+    run.add_argument(
+        "--model",
+        metavar="RUN",
+        help="judge by the model of an earlier published run (default: train one)",
+    )
     run.add_argument("--full", action="store_true", help="recompute all history")
     run.add_argument(
         "--publish", action="store_true", help="publish; the default without --max-events"
     )
+
+
+def _add_table(table: argparse.ArgumentParser) -> None:
+    table.add_argument(
+        "action",
+        choices=["list", "history", "optimize", "zorder", "vacuum", "maintain"],
+        help="`maintain` does what the schedule does, to every table under permanent care",
+    )
+    table.add_argument("name", nargs="?", help="path in the lake, such as stream/transactions")
+    table.add_argument(
+        "--columns", nargs="+", metavar="COLUMN", default=[], help="of zorder: what to cluster by"
+    )
+    table.add_argument(
+        "--limit", type=_positive, default=20, help="of history: how many (default: %(default)s)"
+    )
+
+
+def _check_table(parser: argparse.ArgumentParser, table: argparse.Namespace) -> None:
+    needs_name = table.action not in ("list", "maintain")
+    if needs_name != (table.name is not None):
+        parser.error(f"table {table.action} {'needs' if needs_name else 'takes no'} name")
+    if (table.action == "zorder") != bool(table.columns):
+        parser.error("--columns goes with zorder, and zorder needs it")
 
 
 def _check_security_run(parser: argparse.ArgumentParser, run: argparse.Namespace) -> None:

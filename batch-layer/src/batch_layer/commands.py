@@ -26,6 +26,8 @@ def run(arguments: Namespace) -> int:
     try:
         if arguments.command == "ingest":
             _ingest(settings, arguments)
+        elif arguments.command == "table":
+            _table(settings, arguments)
         elif arguments.max_events is not None or arguments.output is not None:
             _bounded(settings, arguments)
         else:
@@ -66,7 +68,7 @@ def _bounded(settings: Settings, arguments: Namespace) -> None:
             spark = session.result()
         stack.callback(spark.stop)
         share = arguments.contamination or COMMAND_CONTAMINATION
-        options = BoundedOptions(max_events, arguments.algorithm, share)
+        options = BoundedOptions(max_events, arguments.algorithm, share, arguments.model)
         folder = arguments.output or settings.data_dir / "reports" / "latest"
         outcome = bounded_run(spark, settings, options, folder, ranges)
         _say(outcome.summary)
@@ -86,7 +88,9 @@ def _connect(driver: DriverJvm, settings: Settings, conf: dict[str, str]) -> "Sp
 def _published(settings: Settings, arguments: Namespace) -> None:
     from batch_layer.security.run import Progress, RunOptions, new_run_id, published_run
 
-    options = RunOptions(arguments.full, arguments.algorithm, arguments.contamination)
+    options = RunOptions(
+        arguments.full, arguments.algorithm, arguments.contamination, arguments.model
+    )
     with ExitStack() as stack:
         spark = stack.enter_context(driven_session(settings))
         run_id = new_run_id()
@@ -109,3 +113,28 @@ def _ingest(settings: Settings, arguments: Namespace) -> None:
         for topic, coverage in reached.items():
             ends = ", ".join(f"{p}: {end}" for p, end in sorted(coverage.next.items()))
             _say(f"{topic}: {ends or 'nothing to ingest'}")
+
+
+def _table(settings: Settings, arguments: Namespace) -> None:
+    """Write one JSON object per table or row of the result."""
+    from pydantic_core import to_json
+
+    from batch_layer.transactions.maintenance import Tables, maintain
+
+    with ExitStack() as stack:
+        spark = stack.enter_context(driven_session(settings))
+        tables = Tables(spark, settings.lake_dir)
+        if arguments.action == "maintain":
+            maintain(spark, settings.lake_dir)
+        if arguments.action in ("list", "maintain"):
+            rows = [{"table": name} for name in tables.names()]
+        elif arguments.action == "history":
+            rows = tables.history(arguments.name, arguments.limit)
+        elif arguments.action == "zorder":
+            rows = tables.zorder(arguments.name, arguments.columns)
+        elif arguments.action == "optimize":
+            rows = tables.optimize(arguments.name)
+        else:
+            rows = tables.vacuum(arguments.name)
+        for row in rows:
+            _say(to_json(row).decode())

@@ -12,6 +12,7 @@
   - BrokerError                the broker cannot be reached or refuses
   - IngestionError             records cannot be copied into the master dataset
   - VerificationError          a run's files are not what was written: nothing is published
+  - ModelError                 a saved model cannot be used
   - TableProtocolError         a Delta table needs features that other readers lack
 """
 
@@ -92,6 +93,10 @@ class IngestionError(BatchLayerError):
 
 class VerificationError(BatchLayerError):
     """A file or a count of a run is not what it should be; the message names it."""
+
+
+class ModelError(BatchLayerError):
+    """A saved model is missing, damaged, or of other libraries; the message names the file."""
 
 
 class TableProtocolError(BatchLayerError):

@@ -4,17 +4,27 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs forget to export one
     AdminClient,
     OffsetSpec,
 )
+from confluent_kafka.cimpl import NewTopic
 
-from batch_layer.errors import BrokerError
+from batch_layer.errors import BrokerError, ServiceUnavailableError
 from contracts.topics import MAX_MESSAGE_BYTES
 
 if TYPE_CHECKING:
     from datetime import timedelta
+
+    from batch_layer.settings import Settings
+    from contracts.topics import TopicSpec
 
 Offsets = dict[int, int]
 """An offset per partition."""
@@ -95,3 +105,70 @@ def source_options(bootstrap_servers: str) -> dict[str, str]:
         "kafka.fetch.max.bytes": str(4 * MAX_MESSAGE_BYTES),
         "failOnDataLoss": "true",
     }
+
+
+def ensure_topic(settings: "Settings", topic: "TopicSpec") -> None:
+    """Create a topic unless it exists.
+
+    Raises:
+        ServiceUnavailableError: If the broker does not answer or refuses.
+    """
+    client = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 0})
+    request = NewTopic(topic.name, topic.partitions, config=topic.config)
+    seconds = settings.kafka_timeout.total_seconds()
+    try:
+        client.create_topics([request], request_timeout=seconds)[topic.name].result()
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise ServiceUnavailableError(
+                f"topic {topic.name} cannot be created: {error}"
+            ) from error
+
+
+def send(
+    bootstrap_servers: str,
+    topic: str,
+    records: Iterable[tuple[bytes, bytes]],
+    timeout: "timedelta",
+) -> int:
+    """Send key and value of each record, and wait until the broker has acknowledged all.
+
+    Returns:
+        The number of records.
+
+    Raises:
+        BrokerError: If one was not acknowledged in time; those before it may have been.
+    """
+    failures: list[str] = []
+
+    def acknowledged(error: KafkaError | None, _: object) -> None:
+        if error is not None:
+            failures.append(error.str())
+
+    producer = Producer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "enable.idempotence": True,
+            "compression.type": "lz4",
+            "message.max.bytes": MAX_MESSAGE_BYTES,
+            "message.timeout.ms": int(timeout.total_seconds() * 1000),
+            "log_level": 0,
+        }
+    )
+    count = 0
+    for key, value in records:
+        while True:
+            try:
+                producer.produce(topic, value, key=key, on_delivery=acknowledged)
+                break
+            except BufferError:
+                producer.poll(0.1)
+        producer.poll(0)
+        count += 1
+        if failures:
+            break
+    left = producer.flush(timeout.total_seconds())
+    if failures or left:
+        reason = failures[0] if failures else f"{left} records were not acknowledged"
+        raise BrokerError(f"{topic} at {bootstrap_servers}: {reason}")
+    return count

@@ -31,3 +31,12 @@ SEAM = Gauge(
 )
 USERS = Gauge("batch_users", "Users of the served run.")
 ANOMALOUS_USERS = Gauge("batch_anomalous_users", "Users the served run calls anomalous.")
+FEATURE_DRIFT = Gauge(
+    "batch_feature_drift",
+    "Stability index of a feature against the training run it is compared with; 0.25 is large.",
+    ["feature"],
+)
+INSIGHTS = Counter("batch_insights_total", "User patterns sent to analytics-insights.")
+INSIGHTS_PENDING = Gauge(
+    "batch_insights_pending", "User patterns of the served run that are still to be sent."
+)

@@ -85,6 +85,9 @@ class FeatureReason(_Body):
     typical: tuple[float, float, float] = Field(
         description="5th percentile, median and 95th percentile of the population."
     )
+    contribution: float | None = Field(
+        None, description="Share in what sets the score apart from a typical user's."
+    )
 
 
 class UserAnomaly(_Body):

@@ -12,7 +12,8 @@
     security/runs/<run id>/users/is_anomaly=0|1/*.parquet, _SUCCESS
     security/runs/<run id>/anomaly_report.json
     security/runs/<run id>/state/<topic>-<partition>.state
-    security/runs/<run id>/models/
+    security/runs/<run id>/models/           estimators (skops), parameters.json
+    security/runs/<run id>/insights/         user patterns for analytics-insights
     stream/transactions/ stream/stream_aggregations/
     batches/<batch id>/raw/ batches/<batch id>/aggregated/<analysis>/
     seed/transactions/

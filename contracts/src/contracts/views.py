@@ -5,6 +5,7 @@ from typing import Literal, Self
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
 
 from contracts.errors import DamagedManifestError
 
@@ -164,9 +165,37 @@ USER_SCHEMA = pa.schema(
 )
 """A user's row in a run's ``users`` files; ``is_anomaly`` is the partition directory.
 
-``reasons`` is a JSON array of ``{feature, value, typical}`` where ``typical`` is
-``[5th percentile, median, 95th percentile]`` of the population.
+``reasons`` is a JSON array of ``{feature, value, typical, contribution}`` where ``typical`` is
+``[5th percentile, median, 95th percentile]`` of the population and ``contribution`` the feature's
+share in what sets the score apart from a typical user's, null where it was not computed.
 """
+
+PatternType = Literal["NORMAL", "SUSPICIOUS", "HIGH_ACTIVITY", "OFF_HOURS"]
+
+
+class UserPattern(BaseModel):
+    """What a batch run sees in a user's behaviour: camelCase on ``analytics-insights``.
+
+    ``pattern_id`` is a hash of run and user: a record that is sent again has the same.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True
+    )
+
+    user_id: str
+    pattern_id: str
+    pattern_type: PatternType
+    confidence: float = Field(ge=0, le=1, description="How clear the pattern is.")
+    timestamp: int = Field(description="When the run judged, Unix ms.")
+    features: dict[str, float | None] = Field(description="The 28 features.")
+    user_segment: str = Field(description="Name of the user's segment.")
+    risk_score: float = Field(ge=0, le=1, description="`anomaly_score_normalized` of the run.")
+    run_id: str
+
+    def to_wire(self) -> bytes:
+        """Return the JSON that goes to ``analytics-insights``."""
+        return self.model_dump_json(by_alias=True).encode()
 
 
 class _Frozen(BaseModel):
@@ -217,6 +246,7 @@ class Manifest(_Frozen):
     report: str = Field(description="Path of anomaly_report.json, relative to security/.")
     total_users: int = 0
     anomalous_users: int = 0
+    model_run_id: str | None = Field(None, description="The run whose training the model is of.")
     stages: dict[str, float] = Field(default_factory=dict, description="Seconds by stage.")
 
     @classmethod

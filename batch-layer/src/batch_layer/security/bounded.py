@@ -46,6 +46,7 @@ class BoundedOptions:
     max_events: int
     algorithm: Algorithm = "isolation_forest"
     contamination: float | None = None
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +127,14 @@ def bounded_run(
 
     Raises:
         BrokerError: If the broker does not answer.
+        InvalidRequestError: If the model asked for cannot be used.
         BatchLayerError: If there is nothing to read.
     """
+    model = None
+    if options.model is not None:
+        from batch_layer.security.artifacts import model_of_run  # skops is slow to import
+
+        model = model_of_run(settings.lake_dir.resolve(), options.model)
     ranges = ranges or held_ranges(settings, options.max_events)
     records = kafka_records(spark, settings, ranges)
     total = sum(end - start for start, end in ranges.values())
@@ -137,7 +144,7 @@ def bounded_run(
     else:
         engines, summaries = _detect_in_tasks(records, settings, ranges, folder)
     features = user_features(engines)
-    verdicts = judge(features, options.algorithm, options.contamination)
+    verdicts = judge(features, options.algorithm, options.contamination, model=model)
     users = user_rows(features, verdicts)
     report = make_report(users, verdicts, verdicts.notes)
     write_report(folder / "anomaly_report.json", report)

@@ -18,6 +18,7 @@ from batch_layer.errors import (
     ServiceUnavailableError,
 )
 from batch_layer.security.bounded import BoundedOptions
+from batch_layer.security.comparison import Comparison, compare
 from batch_layer.security.registry import RunRecord
 from batch_layer.security.run import RunOptions
 
@@ -26,6 +27,8 @@ router = APIRouter(
     tags=["security"],
     responses=answers(ServiceUnavailableError, BatchLayerError),
 )
+
+short_router = APIRouter(tags=["security"])
 
 
 class RunRequest(BaseModel):
@@ -41,6 +44,9 @@ class RunRequest(BaseModel):
         le=0.5,
         description="Share of users to call anomalous; null calibrates, with `maxEvents` too "
         "(0.1 is the default of the command `security-run --max-events` only).",
+    )
+    model: str | None = Field(
+        None, description="Published run whose model judges; null trains one."
     )
     max_events: int | None = Field(
         None, ge=1, description="Read only so many events, from the earliest; publishes nothing."
@@ -74,12 +80,25 @@ def start_run(services: ServicesDep, request: RunRequest | None = None) -> RunAc
     request = request or RunRequest()
     runs = services.security
     if request.max_events is not None:
-        bounded = BoundedOptions(request.max_events, request.algorithm, request.contamination)
+        bounded = BoundedOptions(
+            request.max_events, request.algorithm, request.contamination, request.model
+        )
         record = runs.submit_bounded(bounded, request.output)
     else:
-        options = RunOptions(request.full, request.algorithm, request.contamination)
+        options = RunOptions(request.full, request.algorithm, request.contamination, request.model)
         record = runs.submit(options)
     return RunAccepted(run_id=record.run_id, status=record.status)
+
+
+@router.get("/runs/compare", responses=answers(InvalidRequestError, RunNotFoundError))
+def compare_runs(
+    services: ServicesDep,
+    a: Annotated[str, Query(description="Published run to compare with.")],
+    b: Annotated[str, Query(description="Published run that is compared.")],
+    limit: Annotated[int, Query(ge=1, le=10_000, description="Most users of each list.")] = 100,
+) -> Comparison:
+    """Say which users run b added to the anomalous, dropped or moved against run a, and why."""
+    return compare(services.settings.lake_dir.resolve(), a, b, limit)
 
 
 @router.get("/runs/{run_id}", responses=answers(RunNotFoundError))
@@ -93,3 +112,13 @@ def list_runs(services: ServicesDep, limit: Annotated[int, Query(ge=1, le=1000)]
     """List runs, newest first."""
     total, runs = services.security.latest(limit)
     return RunList(total=total, runs=runs)
+
+
+# The short path that the interface promises beside ``/security/runs/compare``.
+short_router.add_api_route(
+    "/runs/compare",
+    compare_runs,
+    responses=answers(
+        InvalidRequestError, RunNotFoundError, ServiceUnavailableError, BatchLayerError
+    ),
+)

@@ -12,16 +12,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch_layer import metrics
-from batch_layer.errors import RunAlreadyRunningError, VerificationError
+from batch_layer.errors import (
+    BatchLayerError,
+    ModelError,
+    RunAlreadyRunningError,
+    VerificationError,
+)
 from batch_layer.ingestion import ingest
+from batch_layer.kafka import ensure_topic, send
+from batch_layer.security import patterns, views
 from batch_layer.security import publish as publishing
-from batch_layer.security import views
+from batch_layer.security.artifacts import load_model, model_of_run, save_model
 from batch_layer.security.detect import DetectionPlan, PartitionPlan, PartitionSummary
 from batch_layer.security.job import run_detection
-from batch_layer.security.models import Algorithm, judge, save_models
+from batch_layer.security.models import Algorithm, Model, Verdicts, judge
 from batch_layer.security.users import make_report, user_rows, write_report, write_users
 from contracts import lake as lay_out
-from contracts.topics import DETECTION_TOPICS
+from contracts.errors import LakeError
+from contracts.topics import ALL_TOPICS, ANALYTICS_INSIGHTS, DETECTION_TOPICS
 from contracts.views import Manifest
 from detection import VERSION, Engine, StateError, user_features
 
@@ -33,16 +41,19 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_INSIGHTS_TOPIC = next(topic for topic in ALL_TOPICS if topic.name == ANALYTICS_INSIGHTS)
+
 STAGES = ("ingestion", "detection", "models", "publication")
 
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What a caller may ask of a published run."""
+    """What a caller may ask of a published run; ``model`` names a run whose model judges."""
 
     full: bool = False
     algorithm: Algorithm = "isolation_forest"
     contamination: float | None = None
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +63,7 @@ class RunOutcome:
     manifest: Manifest | None
     message: str
     notes: list[str] = field(default_factory=list)
+    drift: dict[str, float] = field(default_factory=dict)
 
 
 class StateUnusableError(Exception):
@@ -107,12 +119,14 @@ def published_run(
     options: RunOptions,
     progress: Progress | None = None,
 ) -> RunOutcome:
-    """Ingest what is new, run detection and models over it, verify, publish.
+    """Ingest what is new, run detection and models over it, verify, publish, send user patterns.
 
-    Whatever fails, the run before stays the one that is served.
+    Whatever fails, the run before stays the one that is served. Patterns that cannot be sent wait
+    for the next run.
 
     Raises:
         BatchLayerError: If a stage fails; the message says what and where.
+        InvalidRequestError: If the model asked for cannot be used.
         RunAlreadyRunningError: If another process runs one on the same lake.
     """
     progress = progress or Progress()
@@ -127,6 +141,9 @@ def published_run(
         if outcome.manifest is not None:
             publishing.sweep(lake, settings.keep_runs)
             show(outcome.manifest)
+            for feature, index in outcome.drift.items():
+                metrics.FEATURE_DRIFT.labels(feature).set(index)
+        outcome.notes.extend(_send_patterns(settings, lake))
         return outcome
 
 
@@ -148,9 +165,13 @@ class _Run:
         self._options = options
         self._progress = progress
         self._notes: list[str] = []
+        self._model: Model | None = None
+        self._verdicts: Verdicts
 
     def execute(self) -> RunOutcome:
         """Run; fall back to all history when the last run's state cannot be used."""
+        asked = self._options.model
+        self._model = None if asked is None else model_of_run(self._lake, asked)
         with self._progress.stage("ingestion"):
             self._coverages = ingest(self._spark, self._settings, DETECTION_TOPICS)
         current = self._current()
@@ -197,7 +218,8 @@ class _Run:
             summaries = self._detect(plans)
         with self._progress.stage("models"):
             states = views.next_states(self._lake, self._run_id, summaries, previous)
-            total, anomalous = self._judge([self._lake / lay_out.SECURITY / s.path for s in states])
+            paths = [self._lake / lay_out.SECURITY / state.path for state in states]
+            total, anomalous = self._judge(paths, current)
         manifest = self._manifest(current, previous, plans, summaries).model_copy(
             update={
                 "state_files": states,
@@ -210,12 +232,13 @@ class _Run:
             publishing.publish(self._lake, manifest)
         events = sum(summary.rows for summary in summaries.values())
         message = f"{events} new events, {total} users, {anomalous} anomalous"
-        return RunOutcome(manifest, message, self._notes)
+        return RunOutcome(manifest, message, self._notes, self._verdicts.drift)
 
     def _is_worth_a_run(self, plans: list[PartitionPlan], previous: Manifest) -> bool:
         has_new = any(plan.end > plan.start for plan in plans)
-        other_model = self._options.algorithm != previous.algorithm
-        return has_new or other_model or self._options.contamination is not None
+        options = self._options
+        other_model = options.algorithm != previous.algorithm or options.model is not None
+        return has_new or other_model or options.contamination is not None
 
     def _detect(self, plans: list[PartitionPlan]) -> dict[views.Key, PartitionSummary]:
         directory = self._lake / lay_out.run_directory(self._run_id)
@@ -230,17 +253,39 @@ class _Run:
                 )
         return summaries
 
-    def _judge(self, state_paths: list[Path]) -> tuple[int, int]:
+    def _judge(self, state_paths: list[Path], current: Manifest | None) -> tuple[int, int]:
         """Features of all users, models, verdicts; return how many users, how many anomalous."""
         features = features_of(state_paths)
-        verdicts = judge(features, self._options.algorithm, self._options.contamination)
+        verdicts = judge(
+            features,
+            self._options.algorithm,
+            self._options.contamination,
+            run_id=self._run_id,
+            model=self._model,
+            previous=self._model_before(current),
+        )
+        self._verdicts = verdicts
+        before = None if current is None else current.run_id
+        found = patterns.patterns_of(features, verdicts, self._run_id, int(time.time() * 1000))
+        patterns.write_patterns(self._lake, self._run_id, found, before)
         directory = self._lake / lay_out.run_directory(self._run_id)
         users = user_rows(features, verdicts)
         write_users(directory / "users", users, verdicts)
         report = make_report(users, verdicts, [*self._notes, *verdicts.notes])
         write_report(directory / "anomaly_report.json", report)
-        save_models(directory / "models", features, verdicts)
+        save_model(directory / "models", verdicts)
         return report.total_users, report.anomalous_users
+
+    def _model_before(self, current: Manifest | None) -> Model | None:
+        """Return the served run's model; without it, segments begin anew and drift is unknown."""
+        if current is None:
+            return None
+        try:
+            return load_model(self._lake / lay_out.run_directory(current.run_id) / "models")
+        except ModelError as error:
+            logger.warning("segments are not continued: %s", error)
+            self._notes.append(f"segments are not continued: {error}")
+            return None
 
     def _manifest(
         self,
@@ -266,7 +311,28 @@ class _Run:
             user_files=views.user_files(self._lake, self._run_id),
             state_files=[],
             report=report.relative_to(lay_out.SECURITY).as_posix(),
+            model_run_id=None if self._verdicts.model is None else self._verdicts.model.run_id,
         )
+
+
+def _send_patterns(settings: "Settings", lake: Path) -> list[str]:
+    """Send what the served run has still to say of users; return a note if that fails."""
+    try:
+        run_id = lay_out.read_current(lake)
+        records = [] if run_id is None else list(patterns.pending(lake, run_id))
+        metrics.INSIGHTS_PENDING.set(len(records))
+        if run_id is None or not patterns.is_pending(lake, run_id):
+            return []
+        servers, timeout = settings.kafka_bootstrap_servers, settings.kafka_timeout
+        if records:
+            ensure_topic(settings, _INSIGHTS_TOPIC)
+        metrics.INSIGHTS.inc(send(servers, ANALYTICS_INSIGHTS, records, timeout))
+        patterns.mark_sent(lake, run_id)
+        metrics.INSIGHTS_PENDING.set(0)
+    except (BatchLayerError, LakeError, OSError) as error:
+        logger.warning("user patterns wait for the next run: %s", error)
+        return [f"user patterns wait for the next run: {error}"]
+    return []
 
 
 def features_of(state_paths: list[Path]) -> "pa.Table":

@@ -108,6 +108,14 @@ class Scaling:
         """Return standardised columns along independent axes of unit spread."""
         return np.clip((standard - self.mean) @ self.axes, -_WHITE_LIMIT, _WHITE_LIMIT)
 
+    def with_axes(self, standard: Floats) -> Floats:
+        """Return standardised columns and, beside them, the same along independent axes.
+
+        A forest needs both: along columns it finds what is far out in one feature, along axes what
+        is odd only in combination (a forest splits on one input at a time).
+        """
+        return np.hstack([standard, self.whiten(standard)])
+
     def to_json(self) -> dict[str, Any]:
         """Return what was learned, for the saved parameters."""
         return {

@@ -4,7 +4,7 @@ import json
 import shutil
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,9 @@ class Report:
     anomalous_users: int
     top_anomalies: list[dict[str, Any]]
     notes: list[str]
+    segments: list[dict[str, Any]] = field(default_factory=list)
+    model: dict[str, Any] = field(default_factory=dict)
+    drift: dict[str, Any] = field(default_factory=dict)
 
     @property
     def anomaly_rate(self) -> float:
@@ -42,6 +45,9 @@ class Report:
             "anomaly_rate": self.anomaly_rate,
             "top_anomalies": self.top_anomalies,
             "notes": self.notes,
+            "segments": self.segments,
+            "model": self.model,
+            "drift": self.drift,
         }
         return json.dumps(body, indent=1) + "\n"
 
@@ -88,7 +94,47 @@ def make_report(users: pa.Table, verdicts: Verdicts, notes: Iterable[str]) -> Re
         }
         entry |= {name: users[name][row].as_py() for name in _REPORTED}
         top.append(entry | {"is_anomaly": True})
-    return Report(users.num_rows, len(anomalous), top, list(notes))
+    return Report(
+        total_users=users.num_rows,
+        anomalous_users=len(anomalous),
+        top_anomalies=top,
+        notes=list(notes),
+        segments=_segments(verdicts),
+        model=_model(verdicts),
+        drift={
+            "against": verdicts.drift_against,
+            "features": {name: round(index, 4) for name, index in verdicts.drift.items()},
+            "drifted": verdicts.drifted,
+        },
+    )
+
+
+def _segments(verdicts: Verdicts) -> list[dict[str, Any]]:
+    """Return number, name, users now and profile of each segment, largest first."""
+    if verdicts.model is None:
+        return []
+    found = [
+        {
+            "cluster": segment.id,
+            "name": segment.name,
+            "users": int((verdicts.clusters == segment.id).sum()),
+            "profile": segment.profile,
+        }
+        for segment in verdicts.model.segments
+    ]
+    return sorted(found, key=lambda segment: (-segment["users"], segment["cluster"]))
+
+
+def _model(verdicts: Verdicts) -> dict[str, Any]:
+    model = verdicts.model
+    if model is None:
+        return dict(verdicts.parameters)
+    return verdicts.parameters | {
+        "trained_in": model.run_id,
+        "trained_on_users": model.users,
+        "fingerprint": model.fingerprint,
+        "metrics": model.metrics,
+    }
 
 
 def write_report(path: Path, report: Report) -> None:

@@ -2,17 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
-
 from batch_layer.errors import BrokerError, InvalidRequestError, ServiceUnavailableError
 from batch_layer.kafka import TopicOffsets, topic_offsets
 
 if TYPE_CHECKING:
     from batch_layer.settings import Settings
     from batch_layer.transactions.requests import Edge
-    from contracts.topics import TopicSpec
 
 Range = tuple[dict[int, int], dict[int, int]]
 """First offset and the one after the last, by partition."""
@@ -32,24 +27,6 @@ def held_offsets(settings: "Settings", topic: str) -> TopicOffsets:
     if topic not in found:
         raise InvalidRequestError("topic", f"{topic!r} does not exist")
     return found[topic]
-
-
-def ensure_topic(settings: "Settings", topic: "TopicSpec") -> None:
-    """Create a topic unless it exists.
-
-    Raises:
-        ServiceUnavailableError: If the broker does not answer or refuses.
-    """
-    client = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 0})
-    request = NewTopic(topic.name, topic.partitions, config=topic.config)
-    seconds = settings.kafka_timeout.total_seconds()
-    try:
-        client.create_topics([request], request_timeout=seconds)[topic.name].result()
-    except KafkaException as error:
-        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-            raise ServiceUnavailableError(
-                f"topic {topic.name} cannot be created: {error}"
-            ) from error
 
 
 def resolve(held: TopicOffsets, start: "Edge | None", end: "Edge | None") -> Range:

@@ -4,10 +4,11 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from batch_layer.errors import BatchNotReadyError
+from batch_layer.kafka import ensure_topic
 from batch_layer.transactions.analyses.catalogue import ANALYSES, FULL_REPORT, analyses_of
 from batch_layer.transactions.batches import INTERRUPTED, Batches
 from batch_layer.transactions.maintenance import Tables
-from batch_layer.transactions.offsets import ensure_topic, held_offsets
+from batch_layer.transactions.offsets import held_offsets
 from batch_layer.transactions.records import BatchRecord, Status
 from batch_layer.transactions.registry import Registry
 from batch_layer.transactions.runner import batch_paths
@@ -109,6 +110,16 @@ class TransactionService:
         return record, self._open(
             batch_paths(self._settings.lake_dir, batch_id).raw, version, timestamp
         )
+
+    def table(
+        self, name: str, version: int | None = None, timestamp: "datetime | None" = None
+    ) -> Snapshot:
+        """Return any table of the lake.
+
+        Raises:
+            TableNotFoundError: If the lake has no such table.
+        """
+        return self._open(self.tables.path(name), version, timestamp)
 
     def aggregated(
         self, batch_id: str, version: int | None = None, timestamp: "datetime | None" = None
