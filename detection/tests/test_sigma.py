@@ -158,6 +158,9 @@ def test_a_missing_file_is_named(tmp_path):
         ("country: KP", {"geo_location": "KP-PYO"}, {"geo_location": "US-KP"}),
         ("network: 10.0.0.0/24", {"source_ip": "10.0.0.77"}, {"source_ip": "10.0.1.77"}),
         ("new_country: false", {}, None),
+        ("status|neq: failed", {"status": "success"}, {"status": "failed"}),
+        ("command_line|windash|contains: ' -enc '", {"command_line": "a /enc b"}, {"command_line": "enc"}),
+        ("command_line|base64offset|contains: secret", {"command_line": "echo c2VjcmV0 |"}, {"command_line": "secret"}),
     ],
 )  # fmt: skip
 def test_selections(load, batch, selection, matching, other):
@@ -248,4 +251,4 @@ def test_the_builtin_rules_are_those_of_this_version():
     # Other rules give the same events other alerts: change detection.engine.VERSION with them.
     from detection import VERSION
 
-    assert (VERSION, sigma.builtin_rules().fingerprint) == ("3", "8a481617f0154957")
+    assert (VERSION, sigma.builtin_rules().fingerprint) == ("4", "8a481617f0154957")

@@ -66,6 +66,8 @@ REFERENCE_THRESHOLD = 0.5
 READY = 10
 """Ordinary events of a user before the calibrated scorer judges one; a suspicious one counts for
 what it teaches."""
+PLACES_KNOWN = 30
+"""Events of a user before a country can be new or rare."""
 PRIOR = 5.0
 """How many events of the user's own the population's mean surprise counts for."""
 LEVEL_MEMORY = 1000.0
@@ -620,7 +622,7 @@ def judge_country(state, batch, row, user, cells, found):
     Most events come from a place that alone is no rare one: only the others are summed up.
     """
     cell, located = cells[PLACE], state.seen[user, PLACE]
-    if cell < 0 or located == 0 or state.counters[user, TOTAL] < READY:
+    if cell < 0 or located == 0 or state.counters[user, TOTAL] < PLACES_KNOWN:
         return
     country = batch.countries[batch.codes[PLACE, row]]
     few = RARE * located
