@@ -109,6 +109,8 @@ def test_broker_that_is_down_at_start_is_waited_for(
     health = wait_for(
         "the reason", lambda: "broker" in (a := process.json("/health")).get("reason", "") and a
     )
+    assert process.stop() == 0
+    process.start()
     broker.start()
     process.wait_until(hard_topic.ends)
     wait_for("health", lambda: process.request("/health")[0] == 200)
@@ -116,4 +118,5 @@ def test_broker_that_is_down_at_start_is_waited_for(
 
     assert health["status"] == "starting"
     assert health["reason"].startswith(f"broker at {broker.bootstrap_servers}: ")
+    assert "Kafka: " in process.log()
     same_as_reference()

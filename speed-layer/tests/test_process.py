@@ -53,17 +53,6 @@ def test_an_empty_topic_is_waited_for_and_deleted_offsets_are_reported_as_lost(n
     assert "50 records, offsets 100 to 149, were deleted by retention" in process.log()
 
 
-def test_without_a_broker_it_keeps_trying_and_says_so(new_worker):
-    process = new_worker(SPEED_KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1").start()
-    health = wait_for(
-        "the reason", lambda: "broker" in (a := process.json("/health")).get("reason", "") and a
-    )
-    assert process.stop() == 0
-
-    assert health["status"] == "starting"
-    assert "Kafka:" in process.log()
-
-
 def test_a_taken_port_is_a_clear_error(new_worker):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         process = new_worker(SPEED_PORT=str(taken.getsockname()[1])).start()
