@@ -78,13 +78,13 @@ class Topics:
 
     def __init__(self, broker: Broker) -> None:
         self.bootstrap_servers = broker.bootstrap_servers
-        self.broker = broker
+        self._broker = broker
         self._producer = Producer(
             {"bootstrap.servers": broker.bootstrap_servers, "message.max.bytes": MAX_MESSAGE_BYTES}
         )
 
     def create(self, name: str, partitions: int = 1) -> None:
-        self.broker.create_topic(name, partitions, {"max.message.bytes": str(MAX_MESSAGE_BYTES)})
+        self._broker.create_topic(name, partitions, {"max.message.bytes": str(MAX_MESSAGE_BYTES)})
 
     def produce(self, topic: str, values: list[bytes | None], partition: int = 0) -> None:
         for value in values:

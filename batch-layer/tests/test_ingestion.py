@@ -2,6 +2,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from confluent_kafka import Producer
 
 from batch_layer.errors import BrokerError, IngestionError
 from batch_layer.ingestion import checkpoint_path, coverage, first_line, ingest, raw_records
@@ -67,23 +68,25 @@ def test_a_broker_that_is_down_is_named_within_the_time_given(spark, settings):
         ingest(spark, down, [SECURITY_EVENTS])
 
 
-def test_a_broker_that_goes_away_in_mid_ingestion_costs_nothing(spark, settings, topics):
-    settings = settings.model_copy(update={"kafka_bootstrap_servers": topics.bootstrap_servers})
-    topics.create(SECURITY_EVENTS, 2)
-    for partition in (0, 1):
-        topics.produce(SECURITY_EVENTS, [b"%d" % n for n in range(5_000)], partition)
+def test_a_broker_that_goes_away_in_mid_ingestion_costs_nothing(spark, settings, broker):
+    settings = settings.model_copy(update={"kafka_bootstrap_servers": broker.bootstrap_servers})
+    broker.create_topic("outage", 2)
+    producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
+    for number in range(10_000):
+        producer.produce("outage", b"%d" % number, partition=number % 2)
+    assert producer.flush(60) == 0
     with ThreadPoolExecutor(max_workers=1) as pool:
-        reached = pool.submit(ingest, spark, settings, [SECURITY_EVENTS])
+        reached = pool.submit(ingest, spark, settings, ["outage"])
         deadline = time.monotonic() + 60
         while not spark.streams.active:
             assert time.monotonic() < deadline
             time.sleep(0.01)  # polled with a deadline
-        topics.broker.kill()
+        broker.kill()
         assert not reached.done()
-        topics.broker.start()
+        broker.start()
 
-        assert reached.result(240)[SECURITY_EVENTS].next == {0: 5_000, 1: 5_000}
-    rows = raw_records(spark, settings.lake_dir, SECURITY_EVENTS)
+        assert reached.result(240)["outage"].next == {0: 5_000, 1: 5_000}
+    rows = raw_records(spark, settings.lake_dir, "outage")
     assert (rows.count(), rows.distinct().count()) == (10_000, 10_000)
 
 
