@@ -416,7 +416,7 @@ def publish(lake, run_id: str, features: pa.Table, verdicts) -> None:
 
 
 def test_two_runs_are_compared_user_by_user(tmp_path):
-    columns = population(200, 61)
+    columns = population(200, 62)
     before = table(columns).slice(0, 198)
     first = judge(before, "isolation_forest", None, run_id="run-a")
     publish(tmp_path, "run-a", before, first)

@@ -25,7 +25,7 @@ def settings(**values: object) -> Settings:
         ("kafka_port", ["SPEED_KAFKA_BOOTSTRAP_SERVERS", "BATCH_KAFKA_BOOTSTRAP_SERVERS",
                         "SERVING_KAFKA_BOOTSTRAP_SERVERS", "STACK_KAFKA_PORT"]),
         ("speed_port", ["SPEED_PORT", "SERVING_SPEED_URLS"]),
-        ("batch_port", ["BATCH_PORT", "SERVING_BATCH_URL"]),
+        ("batch_port", ["BATCH_PORT", "SERVING_BATCH_URL", "ASSISTANT_BATCH_URL"]),
         ("serving_port", ["SERVING_PORT", "ASSISTANT_SERVING_URL"]),
         ("assistant_port", ["ASSISTANT_PORT", "SERVING_ASSISTANT_URL"]),
         ("dashboard_port", ["SERVING_DASHBOARD_PORT"]),

@@ -147,7 +147,8 @@ def prepare(spec: BrokerSpec) -> None:
     if (spec.data_dir / "log" / "meta.properties").exists():
         return
     cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
-    arguments = ["format", "--cluster-id", cluster_id, "--config", str(spec.properties_file)]
+    # With "=", since an id may begin with a hyphen, which would be read as another option.
+    arguments = ["format", f"--cluster-id={cluster_id}", "--config", str(spec.properties_file)]
     command = java_command(spec, ["kafka.tools.StorageTool", *arguments])
     try:
         subprocess.run(
