@@ -81,9 +81,14 @@ def _settings_rows(found: type[BaseSettings]) -> Iterable[str]:
         default = (
             "required"
             if field.is_required()
-            else f"`{field.get_default(call_default_factory=True)}`"
+            else f"`{_shown(field.get_default(call_default_factory=True))}`"
         )
         yield f"| {variable} | {default} | {field.description or ''} |"
+
+
+def _shown(default: object) -> object:
+    """Return a default as the page shows it: sets have no order of their own."""
+    return ", ".join(sorted(default)) if isinstance(default, set | frozenset) else default
 
 
 METRIC_TYPES = {

@@ -24,7 +24,7 @@ def recorded(block: str) -> str:
     lines: list[str] = []
     for command in (line for line in block.splitlines() if line.startswith("$ ")):
         outcome = subprocess.run(
-            ["bash", "-o", "pipefail", "-c", command[2:]],
+            ["bash", "-c", command[2:]],
             capture_output=True,
             text=True,
             check=False,
