@@ -8,7 +8,7 @@ import time
 from confluent_kafka import Producer
 
 EVENT = {
-    "event_id": "evt-tutorial",
+    "event_id": "evt-tutorial-1",
     "timestamp": int(time.time() * 1000),
     "event_type": "network_connection",
     "user": "alice",
