@@ -35,6 +35,15 @@ PACKAGES = (
     "genai_assistant",
     "local_stack",
 )
+# What prometheus_client's ProcessCollector adds in each service.
+PROCESS = (
+    "process_cpu_seconds_total",
+    "process_resident_memory_bytes",
+    "process_virtual_memory_bytes",
+    "process_start_time_seconds",
+    "process_open_fds",
+    "process_max_fds",
+)
 SERVICES = ("speed_layer", "batch_layer", "serving_layer", "genai_assistant")
 
 
@@ -110,6 +119,7 @@ def metrics_page() -> str:
         "# Metrics",
         "",
         "Served at `/metrics` of each service. Written by `python docs/generate_reference.py`.",
+        "Every service also serves the process's own: " + ", ".join(f"`{m}`" for m in PROCESS) + ".",
     ]
     for package in SERVICES:
         source = Path(importlib.import_module(package).__file__ or "").parent
