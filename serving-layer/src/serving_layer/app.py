@@ -16,6 +16,7 @@ from serving_layer.cases.delivery import Delivery
 from serving_layer.cases.outbox import Outbox
 from serving_layer.cases.store import CaseStore
 from serving_layer.cases.webhooks import Webhook, read_webhooks
+from serving_layer.changed_minds import ChangedMinds
 from serving_layer.cursors import CursorSigner, signing_key
 from serving_layer.earlier_runs import EarlierRuns
 from serving_layer.exports import Exports
@@ -117,6 +118,7 @@ async def _lifespan(
             earlier=EarlierRuns(settings.lake_dir, settings.data_dir, views),
             tail=tail,
             seams=SeamHistory(views, tail),
+            changed_minds=ChangedMinds(views),
             analyses=AnalysisStore(settings.data_dir),
             cases=cases,
             delivery=delivery,

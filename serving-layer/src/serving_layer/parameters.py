@@ -206,6 +206,13 @@ async def snapshot(
     return services.views.current()
 
 
+Explain = Annotated[
+    bool,
+    Query(
+        description="Add `explain`: what each layer says, when one overruled the other, and why.",
+        examples=[True],
+    ),
+]
 EventFilterDep = Annotated[EventFilter, Depends(event_filter)]
 AlertFilterDep = Annotated[AlertFilter, Depends(alert_filter)]
 SnapshotDep = Annotated[Snapshot, Depends(snapshot)]

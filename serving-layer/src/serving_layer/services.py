@@ -8,6 +8,7 @@ from serving_layer.alert_stream import AlertBell
 from serving_layer.analyses import AnalysisStore
 from serving_layer.cases.delivery import Delivery
 from serving_layer.cases.store import CaseStore
+from serving_layer.changed_minds import ChangedMinds
 from serving_layer.cursors import CursorSigner
 from serving_layer.earlier_runs import EarlierRuns
 from serving_layer.metrics import Metrics
@@ -28,6 +29,7 @@ class Services:
     earlier: EarlierRuns
     tail: Tail
     seams: SeamHistory
+    changed_minds: ChangedMinds
     analyses: AnalysisStore
     cases: CaseStore
     delivery: Delivery

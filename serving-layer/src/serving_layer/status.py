@@ -65,6 +65,7 @@ def live_figures(services: Services) -> dict[str, Any]:
         "freshness_seconds": services.tail.freshness_seconds(),
         "lag_records": sum(services.tail.lag().values()),
         "swaps": services.views.swaps,
+        "changed_minds": services.changed_minds.total,
         "run": {
             "run_id": batch.run_id,
             "age_seconds": run_age_seconds(services),
@@ -140,6 +141,10 @@ def _view_metrics(services: Services) -> Iterator[Metric]:
     yield gauge("serving_batch_events", "Events from the batch view.", events.batch)
     yield gauge("serving_realtime_events", "Events from the realtime view.", events.realtime)
     yield gauge("serving_complete", "0 while a part of the data is missing.", snapshot.complete)
+    changed = services.changed_minds.total
+    yield counter(
+        "serving_changed_minds", "Events that a newly served run judged otherwise.", changed
+    )
     age = run_age_seconds(services)
     if age is not None:
         yield gauge("serving_run_age_seconds", "Since the served run was made.", age)

@@ -330,6 +330,7 @@ def publish_run(
     users: Sequence[Record] = (),
     *,
     current: bool = True,
+    created_at: int = START_MS,
 ) -> Manifest:
     """Write a run with one event file per partition, and point ``CURRENT`` at it."""
     folder = run_directory(run_id).relative_to(SECURITY)
@@ -356,7 +357,7 @@ def publish_run(
     (lake / SECURITY / folder / "anomaly_report.json").write_text(json.dumps(report))
     manifest = Manifest(
         run_id=run_id,
-        created_at=START_MS,
+        created_at=created_at,
         full=True,
         detection_version="test",
         scorer="calibrated",

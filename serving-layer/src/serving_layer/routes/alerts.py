@@ -16,7 +16,15 @@ from serving_layer.alert_stream import alerts_live, parse_positions, positions_n
 from serving_layer.answers import alert_body, alerts_response, json_response
 from serving_layer.cases.states import Status, Verdict
 from serving_layer.errors import NotFoundError
-from serving_layer.parameters import AlertFilterDep, Cursor, Limit, ServicesDep, SnapshotDep
+from serving_layer.explanations import explained_alert
+from serving_layer.parameters import (
+    AlertFilterDep,
+    Cursor,
+    Explain,
+    Limit,
+    ServicesDep,
+    SnapshotDep,
+)
 from serving_layer.views.reads import alert_by_id
 
 router = APIRouter(prefix="/api/alerts", tags=["alerts"])
@@ -106,10 +114,19 @@ _EVENT: Literal["alert"] = "alert"
     "/{alert_id}",
     responses=examples.answers(examples.ALERT, AlertRecord, problems={404: "No such alert."}),
 )
-async def read_alert(services: ServicesDep, snapshot: SnapshotDep, alert_id: str) -> Response:
+async def read_alert(
+    services: ServicesDep, snapshot: SnapshotDep, alert_id: str, explain: Explain = False
+) -> Response:
     """Return one alert."""
     found = alert_by_id(snapshot, alert_id)
     if found is None:
-        raise NotFoundError(f"no alert has the id {alert_id!r}")
+        withdrawn = services.changed_minds.of_alert(alert_id)
+        why = ""
+        if withdrawn is not None:
+            why = f"; run {withdrawn.run_id}, which owns its events, did not raise it"
+        raise NotFoundError(f"no alert has the id {alert_id!r}{why}")
     entry, source = found
-    return json_response(alert_body(entry.record, source, services.cases))
+    body = alert_body(entry.record, source, services.cases)
+    if explain:
+        body["explain"] = explained_alert(snapshot, entry)
+    return json_response(body)

@@ -10,7 +10,16 @@ from contracts.api import AnomalyRecord, Count, Page
 from serving_layer import examples
 from serving_layer.answers import events_response, json_response
 from serving_layer.errors import NotFoundError, ParameterError
-from serving_layer.parameters import Cursor, EventFilterDep, Limit, Score, ServicesDep, SnapshotDep
+from serving_layer.explanations import explained_event
+from serving_layer.parameters import (
+    Cursor,
+    EventFilterDep,
+    Explain,
+    Limit,
+    Score,
+    ServicesDep,
+    SnapshotDep,
+)
 from serving_layer.routes.events import require_range
 from serving_layer.services import Services
 from serving_layer.views.query import EventFilter
@@ -113,9 +122,18 @@ async def list_anomalies_of_user(
         examples.ANOMALY, AnomalyRecord, problems={404: "No anomalous event has this id."}
     ),
 )
-async def read_anomaly(snapshot: SnapshotDep, event_id: str) -> Response:
-    """Return the anomaly record of one event."""
+async def read_anomaly(
+    services: ServicesDep, snapshot: SnapshotDep, event_id: str, explain: Explain = False
+) -> Response:
+    """Return the anomaly record of one event.
+
+    With `explain`, an event that a run no longer calls anomalous is answered too.
+    """
     row = event_by_id(snapshot, event_id)
-    if row is None or not row.is_anomaly:
+    known = explain and services.changed_minds.of_event(event_id) is not None
+    if row is None or not (row.is_anomaly or known):
         raise NotFoundError(f"no anomalous event has the id {event_id!r}")
-    return json_response(anomaly_bodies([row])[0])
+    body = anomaly_bodies([row])[0]
+    if explain:
+        body["explain"] = explained_event(services, snapshot, row)
+    return json_response(body)

@@ -12,7 +12,8 @@ from fastapi.responses import Response
 from serving_layer import examples
 from serving_layer.answers import alert_body, json_response, page_bytes
 from serving_layer.errors import NotFoundError
-from serving_layer.parameters import Cursor, Limit, ServicesDep
+from serving_layer.explanations import explained_user
+from serving_layer.parameters import Cursor, Explain, Limit, ServicesDep
 from serving_layer.services import Services
 from serving_layer.speed_client import NotOwnedError, SpeedError
 from serving_layer.views.profiles import profile
@@ -103,6 +104,7 @@ def _position(each: Risk, sort: str) -> tuple[int | str, ...]:
 async def read_user_page(
     services: ServicesDep,
     user_name: Annotated[str, Path(min_length=1, max_length=256, examples=["manager"])],
+    explain: Explain = False,
 ) -> Response:
     """Return what both layers know of a user, each part with its source and how fresh it is.
 
@@ -113,6 +115,10 @@ async def read_user_page(
     body = await asyncio.to_thread(user_page, services, snapshot, user_name)
     if not body["events"]["count"] and not body["alerts"] and body["batch"]["verdict"] is None:
         raise NotFoundError(f"neither layer knows a user {user_name!r}")
+    if explain:
+        body["explain"] = await asyncio.to_thread(
+            explained_user, services, snapshot, user_name, live
+        )
     return json_response(body | {"live": live})
 
 

@@ -71,7 +71,7 @@ def load_run(
         indexes=indexes,
         alerts=AlertList([entry(record) for record in alerts.to_pylist()]).below(view.seam),
         aggregates=Aggregates.of(_table(security, manifest.aggregate_files, AGGREGATE_SCHEMA)),
-        users=_users(security, manifest),
+        users=run_users(security, manifest),
         report=_report(security, manifest),
         held=held_by_stream(indexes),
     )
@@ -87,7 +87,12 @@ def _indexed(piece: Piece, file: ViewFile, interners: Interners) -> EventIndex:
     return EventIndex.of_piece(piece, codes | partitions, interners, frozenset({file.path}))
 
 
-def _users(security: Path, manifest: Manifest) -> UserTable:
+def run_users(security: Path, manifest: Manifest) -> UserTable:
+    """Return a run's users.
+
+    Raises:
+        RunError: If a file of theirs is missing or damaged.
+    """
     schema = USER_SCHEMA.append(pa.field("is_anomaly", pa.bool_()))
     tables = [schema.empty_table()]
     for file in manifest.user_files:
