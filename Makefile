@@ -49,6 +49,10 @@ check: $(SETUP_STAMP) ## Check everything that can be checked without running th
 test: $(SETUP_STAMP) ## Run the tests (args="speed-layer -k replay" narrows them)
 	$(BIN)/pytest $(args)
 
+.PHONY: dashboards
+dashboards: $(SETUP_STAMP) ## Write the Grafana dashboards from their code
+	@$(BIN)/python -m streamguard_dashboards
+
 .PHONY: test-faults
 test-faults: $(SETUP_STAMP) ## Kill the speed layer 200 times and compare what is left (about half an hour)
 	@report="$$(mktemp)"; status=0; \

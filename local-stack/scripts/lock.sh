@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 uv="${UV:-.tools/uv/bin/uv}"
-members=(contracts detection event-generator speed-layer batch-layer serving-layer genai-assistant local-stack cli)
+members=(contracts detection event-generator speed-layer batch-layer serving-layer genai-assistant local-stack cli monitoring)
 skip=()
 for member in "${members[@]}"; do
   skip+=(--no-emit-package "streamguard-${member}")

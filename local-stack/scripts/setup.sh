@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 python="${PYTHON:-python3}"
 tools=.tools
 uv="$tools/uv/bin/uv"
-members=(contracts detection event-generator speed-layer batch-layer serving-layer genai-assistant local-stack cli)
+members=(contracts detection event-generator speed-layer batch-layer serving-layer genai-assistant local-stack cli monitoring)
 
 say() { printf '%s\n' "$*"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }

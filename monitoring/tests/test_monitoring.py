@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from streamguard_dashboards.__main__ import rendered
+from streamguard_dashboards.live import panel_questions
+from streamguard_dashboards.panels import metrics_in
+
 MONITORING = Path(__file__).parents[1]
 DOCS = MONITORING.parent / "docs"
 ALERTS = MONITORING / "prometheus" / "alerts.yml"
@@ -27,19 +31,14 @@ def rules() -> list[dict]:
 
 def declared_metrics() -> set[str]:
     """Every metric of docs/reference/metrics.md, which a test holds to the code."""
-    declared = {"up"}
-    for line in (DOCS / "reference" / "metrics.md").read_text().splitlines():
+    page = (DOCS / "reference" / "metrics.md").read_text()
+    declared = {"up", *re.findall(r"`(process_\w+)`", page)}
+    for line in page.splitlines():
         if found := re.match(r"\| `(\w+)` \| (\w+) ", line):
             name, kind = found.groups()
             suffixes = ("_bucket", "_sum", "_count") if kind == "histogram" else ("",)
             declared |= {name + suffix for suffix in suffixes}
     return declared
-
-
-def metrics_in(expression: str) -> set[str]:
-    return set(
-        re.findall(r"\b(?:up|(?:speed|batch|serving|genai|streamguard|training)_\w+)\b", expression)
-    )
 
 
 @needs_promtool
@@ -86,18 +85,49 @@ def test_every_rule_has_a_test_that_fires():
     assert fired == {rule["alert"] for rule in rules()}
 
 
-@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
-def test_a_dashboard_s_panels_ask_for_declared_metrics(path):
-    panels = json.loads(path.read_text())["panels"]
-    asked = {
-        name
-        for panel in panels
-        for target in panel["targets"]
-        for name in metrics_in(target["expr"])
-    }
+def test_the_dashboards_are_what_the_code_writes():
+    assert {path.name: path.read_text() for path in DASHBOARDS} == rendered()
+
+
+def test_panels_ask_for_declared_metrics():
+    asked = {name for question in panel_questions() for name in metrics_in(question.expression)}
 
     assert asked
     assert asked <= declared_metrics()
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_a_dashboard_follows_the_conventions_of_grafana_s_linter(path):
+    dashboard = json.loads(path.read_text())
+    names = [variable["name"] for variable in dashboard["templating"]["list"]]
+    panels = [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+
+    assert names == ["datasource", "job", "instance", "serving"]
+    assert dashboard["editable"] is False
+    assert len({panel["title"] for panel in panels}) == len(panels)
+    for panel in panels:
+        assert panel["description"], panel["title"]
+        assert panel["datasource"]["uid"] == "${datasource}"
+        assert panel["fieldConfig"]["defaults"]["unit"]
+        for target in panel["targets"]:
+            assert metrics_in(target["expr"])
+            assert target["expr"].count('job=~"$job", instance=~"$instance"') >= 1
+            assert target["legendFormat"]
+
+
+def test_panels_lie_beside_each_other_and_not_upon():
+    for path in DASHBOARDS:
+        taken = set()
+        for panel in json.loads(path.read_text())["panels"]:
+            place = panel["gridPos"]
+            cells = {
+                (x, y)
+                for x in range(place["x"], place["x"] + place["w"])
+                for y in range(place["y"], place["y"] + place["h"])
+            }
+            assert max(x for x, _ in cells) < 24
+            assert not cells & taken, panel["title"]
+            taken |= cells
 
 
 def test_every_service_is_scraped():

@@ -1,0 +1,1 @@
+"""Grafana dashboards written as code; ``python -m streamguard_dashboards`` writes the JSON."""
