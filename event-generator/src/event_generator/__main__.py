@@ -16,12 +16,18 @@ from event_generator.running import Labels, Limits, Totals, run, say_on_stderr
 from event_generator.security.stream import SecurityScenario, SecurityStream
 from event_generator.sinks import FileSink, Sink
 from event_generator.stopping import StopSignal
-from event_generator.transactions.columns import TransactionScenario, TransactionSource
+from event_generator.transactions.columns import Source, TransactionScenario, TransactionSource
 from event_generator.transactions.hours import BusinessClock
+from event_generator.transactions.realistic import RealisticSource
 from event_generator.transactions.seeder import write_table
 from event_generator.transactions.stream import TransactionStream
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+
+_SOURCES: dict[str, Callable[[TransactionScenario], Source]] = {
+    "simple": TransactionSource,
+    "realistic": RealisticSource,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,7 +79,7 @@ def _transactions(options: argparse.Namespace, stop: StopSignal) -> int:
             span_ms = round(options.clock_span * 1000)
             clock = BusinessClock(plan.clock.start_ms, span_ms, options.count)
         return TransactionStream(
-            TransactionSource(
+            _SOURCES[env.fraud_mode](
                 TransactionScenario(
                     seed=options.seed,
                     clock=clock or plan.clock,
@@ -96,7 +102,7 @@ def _seed(options: argparse.Namespace, stop: StopSignal) -> int:
         say_on_stderr(f"SPARK_MASTER={env.spark_master} has no effect: the seeder needs no Spark")
     span_ms, now_ms = env.date_range_days * DAY_MS, time.time_ns() // 1_000_000
     start_ms = now_ms - span_ms if options.start_time is None else options.start_time
-    source = TransactionSource(
+    source = _SOURCES[env.fraud_mode](
         TransactionScenario(
             seed=options.seed,
             clock=BusinessClock(start_ms, span_ms, env.total_records),

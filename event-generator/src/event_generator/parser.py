@@ -13,6 +13,7 @@ environment (a flag wins over its variable):
   KAFKA_TOPIC              topic (transactions-stream)
   EVENTS_PER_SECOND        rate (10)
   FRAUD_RATE               share of fraudulent transactions (0.02)
+  FRAUD_MODE               simple or realistic (simple)
   NUM_CUSTOMERS            customers (5000)
   NUM_PRODUCTS             products, at least 10 (500)
   NUM_STORES               stores (50)
@@ -27,7 +28,7 @@ environment:
   KAFKA_BATCH_TOPIC        topic for that (transactions-batch)
   KAFKA_BOOTSTRAP_SERVERS  brokers for that (localhost:9092)
   SPARK_MASTER             accepted and ignored: the seeder needs no Spark
-  FRAUD_RATE, NUM_CUSTOMERS, NUM_PRODUCTS, NUM_STORES as for `transactions`
+  FRAUD_RATE, FRAUD_MODE, NUM_CUSTOMERS, NUM_PRODUCTS, NUM_STORES as for `transactions`
 """
 
 

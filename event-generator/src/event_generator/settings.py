@@ -1,7 +1,7 @@
 """Settings of the transaction generator and the seeder, from environment variables."""
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -20,6 +20,11 @@ class _CatalogueSettings(BaseSettings):
         "localhost:9092", min_length=1, description="Comma-separated brokers."
     )
     fraud_rate: float = Field(0.02, ge=0, le=1, description="Share of fraudulent transactions.")
+    fraud_mode: Literal["simple", "realistic"] = Field(
+        "simple",
+        description="`simple`: fraud drawn for any transaction, told by its fraud_score; "
+        "`realistic`: customers with habits, and cases of fraud that no score tells.",
+    )
     num_customers: int = Field(5_000, ge=1, description="Number of customers.")
     num_products: int = Field(500, ge=10, description="Number of products.")
     num_stores: int = Field(50, ge=1, description="Number of stores.")

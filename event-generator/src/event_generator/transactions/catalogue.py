@@ -90,6 +90,17 @@ def stores(number: int) -> Places:
     return _places(generator(_CATALOGUE_SEED, _STORES), "STORE-", 3, number)
 
 
+def local_stores(rng: np.random.Generator, stores: Places, regions: Codes) -> Codes:
+    """Draw a store of each region named; any store where the region has none."""
+    uniform = rng.random(len(regions))
+    drawn = (uniform * len(stores.ids)).astype(np.int64)
+    for region in range(len(words.REGIONS)):
+        local, here = np.flatnonzero(stores.regions == region), regions == region
+        if len(local):
+            drawn[here] = local[(uniform[here] * len(local)).astype(np.int64)]
+    return drawn
+
+
 def _places(rng: np.random.Generator, prefix: str, digits: int, number: int) -> Places:
     codes = np.repeat(np.arange(len(words.REGIONS)), shares(words.REGION_WEIGHTS, number))
     regions = rng.permutation(codes)

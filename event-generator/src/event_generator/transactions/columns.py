@@ -25,16 +25,19 @@ from event_generator.transactions import vocabulary as words
 
 BATCH_SIZE = 5_000
 
+FRAUD = "fraud"
+"""Kind of all fraud that this source draws."""
+
 Column = NDArray[np.generic] | Objects
 
-_CATEGORIES = pool(contract.CATEGORIES)
-_PAYMENTS = pool(contract.PAYMENT_METHODS)
-_STATUSES = pool(contract.STATUSES)
-_CHANNELS = pool(contract.CHANNELS)
-_REGIONS = pool(words.REGIONS)
-_TIERS = pool(contract.TIERS)
-_CARDS = pool(contract.CARD_NETWORKS)
-_DEVICES = pool(contract.DEVICE_TYPES)
+CATEGORIES = pool(contract.CATEGORIES)
+PAYMENTS = pool(contract.PAYMENT_METHODS)
+STATUSES = pool(contract.STATUSES)
+CHANNELS = pool(contract.CHANNELS)
+REGIONS = pool(words.REGIONS)
+TIERS = pool(contract.TIERS)
+CARDS = pool(contract.CARD_NETWORKS)
+DEVICES = pool(contract.DEVICE_TYPES)
 
 
 class Clock(Protocol):
@@ -70,6 +73,27 @@ class TransactionScenario:
     written_ms: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A batch of transactions.
+
+    Attributes:
+        columns: Values by field; times are Unix ms (int64), absent values None.
+        kinds: Kind of fraud of each transaction, None for honest ones.
+    """
+
+    columns: dict[str, Column]
+    kinds: Objects
+
+
+class Source(Protocol):
+    """Draws transactions; the same index gives the same batch."""
+
+    def draw(self, index: int) -> Drawn:
+        """Return transactions ``index * BATCH_SIZE`` and following."""
+        ...
+
+
 class TransactionSource:
     """Columns of transactions, batch by batch."""
 
@@ -79,31 +103,27 @@ class TransactionSource:
         self._products = catalogue.products(scenario.products)
         self._customers, self._tiers = catalogue.customers(scenario.customers)
         self._stores = catalogue.stores(scenario.stores)
-        self._stores_of = [
-            np.flatnonzero(self._stores.regions == region) for region in range(len(words.REGIONS))
-        ]
         self._weekday = _boosted(words.WEEKDAY_BOOST)
         self._weekend = _boosted(words.WEEKEND_BOOST)
 
-    def columns(self, index: int) -> dict[str, Column]:
-        """Return transactions ``index * BATCH_SIZE`` and following, by field.
-
-        Times are Unix ms (int64); absent values are None.
-        """
+    def draw(self, index: int) -> Drawn:
+        """Return transactions ``index * BATCH_SIZE`` and following."""
         rng = generator(self.scenario.seed, index)
         id_rng = generator(self.scenario.seed, index, self._identity)
         times = self.scenario.clock.times(index * BATCH_SIZE, BATCH_SIZE)
         drawn: dict[str, Column] = {
             "transaction_id": pool(uuid4_texts(id_rng, BATCH_SIZE)),
             "event_timestamp": times,
-            "processing_timestamp": _constant(self.scenario.written_ms),
-            "currency": _constant(words.CURRENCY),
-            "batch_id": _constant(self.scenario.batch_id),
+            "processing_timestamp": constant(self.scenario.written_ms),
+            "currency": constant(words.CURRENCY),
+            "batch_id": constant(self.scenario.batch_id),
             **self._sale(rng, times),
             **self._how(rng),
             **_fraud(rng, self.scenario.fraud_rate),
         }
-        return {name: drawn[name] for name in contract.TRANSACTION_SCHEMA.names}
+        kinds = constant(None)
+        kinds[drawn["is_fraudulent"].astype(bool)] = FRAUD
+        return Drawn({name: drawn[name] for name in contract.TRANSACTION_SCHEMA.names}, kinds)
 
     def _sale(self, rng: np.random.Generator, times: NDArray[np.int64]) -> dict[str, Column]:
         """Draw what is sold and what it costs."""
@@ -112,13 +132,13 @@ class TransactionSource:
         goods, within = self._products, rng.random(size)
         product = goods.first[categories] + (within * goods.count[categories]).astype(np.int64)
         quantity = 1 + weighted(rng, words.QUANTITY_WEIGHTS, size)
-        discount = _discounts(rng, size)
+        discount = discounts(rng, size)
         price = goods.prices[product]
         total = np.round(quantity * price * (1 - discount / 100), 2)
         return {
             "product_id": goods.ids[product],
             "product_name": goods.names[product],
-            "category": _CATEGORIES[categories],
+            "category": CATEGORIES[categories],
             "sub_category": goods.sub_categories[product],
             "brand": goods.brands[product],
             "quantity": quantity,
@@ -126,7 +146,7 @@ class TransactionSource:
             "discount_percent": discount,
             "total_amount": total,
             "tax_amount": np.round(total * words.TAX_RATE, 2),
-            "transaction_status": _STATUSES[weighted(rng, words.STATUS_WEIGHTS, size)],
+            "transaction_status": STATUSES[weighted(rng, words.STATUS_WEIGHTS, size)],
         }
 
     def _categories(self, rng: np.random.Generator, times: NDArray[np.int64]) -> Codes:
@@ -140,40 +160,30 @@ class TransactionSource:
         """Draw who buys, where, on what, and how it is paid."""
         size = BATCH_SIZE
         buyer = uniform_integers(rng, 0, self.scenario.customers - 1, size)
-        channel = _CHANNELS[weighted(rng, words.CHANNEL_WEIGHTS, size)]
-        payment = _PAYMENTS[weighted(rng, words.PAYMENT_WEIGHTS, size)]
-        card = _CARDS[weighted(rng, words.CARD_WEIGHTS, size)]
+        channel = CHANNELS[weighted(rng, words.CHANNEL_WEIGHTS, size)]
+        payment = PAYMENTS[weighted(rng, words.PAYMENT_WEIGHTS, size)]
+        card = CARDS[weighted(rng, words.CARD_WEIGHTS, size)]
         card[~np.isin(payment, words.CARD_PAYMENTS)] = None
         regions = self._customers.regions[buyer]
         in_store = channel == "pos_in_store"
-        store = self._store(rng, regions)
+        store = catalogue.local_stores(rng, self._stores, regions)
         shop, home = self._stores, self._customers
         is_online = np.isin(channel, words.ONLINE_CHANNELS)
         return {
             "customer_id": home.ids[buyer],
-            "customer_tier": _TIERS[self._tiers[buyer]],
+            "customer_tier": TIERS[self._tiers[buyer]],
             "payment_method": payment,
             "card_network": card,
             "channel": channel,
-            "store_id": _only(in_store, shop.ids[store]),
-            "region": _REGIONS[regions],
+            "store_id": only(in_store, shop.ids[store]),
+            "region": REGIONS[regions],
             "city": np.where(in_store, shop.cities[store], home.cities[buyer]),
             "state": np.where(in_store, shop.states[store], home.states[buyer]),
             "postal_code": np.where(in_store, shop.postal_codes[store], home.postal_codes[buyer]),
             "device_type": _devices(rng, channel),
-            "session_id": _only(is_online, pool(_session_texts(rng, size))),
-            "ip_address": _only(is_online, pool(_address_texts(rng, size))),
+            "session_id": only(is_online, pool(sessions(rng, size))),
+            "ip_address": only(is_online, pool(addresses(rng, size))),
         }
-
-    def _store(self, rng: np.random.Generator, regions: Codes) -> Codes:
-        """Draw a store of each customer's region; any store where the region has none."""
-        uniform = rng.random(len(regions))
-        stores = (uniform * self.scenario.stores).astype(np.int64)
-        for region, local in enumerate(self._stores_of):
-            if len(local):
-                here = regions == region
-                stores[here] = local[(uniform[here] * len(local)).astype(np.int64)]
-        return stores
 
 
 def _boosted(boost: dict[str, float]) -> NDArray[np.float64]:
@@ -184,7 +194,8 @@ def _boosted(boost: dict[str, float]) -> NDArray[np.float64]:
     return np.cumsum(weights)
 
 
-def _discounts(rng: np.random.Generator, size: int) -> NDArray[np.float64]:
+def discounts(rng: np.random.Generator, size: int) -> NDArray[np.float64]:
+    """Draw discounts in percent."""
     ranges = np.array(words.DISCOUNT_RANGES)[weighted(rng, words.DISCOUNT_WEIGHTS, size)]
     low, high = ranges[:, 0], ranges[:, 1]
     percent: NDArray[np.float64] = low + np.floor(rng.random(size) * (high - low + 1))
@@ -194,7 +205,7 @@ def _discounts(rng: np.random.Generator, size: int) -> NDArray[np.float64]:
 def _devices(rng: np.random.Generator, channel: Objects) -> Objects:
     devices = np.full(len(channel), None, dtype=object)
     for name, weights in words.DEVICE_WEIGHTS.items():
-        drawn = _DEVICES[weighted(rng, weights, len(channel))]
+        drawn = DEVICES[weighted(rng, weights, len(channel))]
         devices[channel == name] = drawn[channel == name]
     return devices
 
@@ -206,21 +217,24 @@ def _fraud(rng: np.random.Generator, rate: float) -> dict[str, Column]:
     return {"is_fraudulent": is_fraudulent, "fraud_score": np.round(score, 4)}
 
 
-def _constant(value: object) -> Objects:
+def constant(value: object) -> Objects:
+    """Return a column of one value."""
     return np.full(BATCH_SIZE, value, dtype=object)
 
 
-def _only(where: Flags, column: Objects) -> Objects:
+def only(where: Flags, column: Objects) -> Objects:
     """Return ``column`` with None wherever ``where`` is false."""
     column[~where] = None
     return column
 
 
-def _session_texts(rng: np.random.Generator, size: int) -> list[str]:
+def sessions(rng: np.random.Generator, size: int) -> list[str]:
+    """Draw session ids."""
     digits = rng.bytes(8 * size).hex()
     return [f"sess-{digits[start : start + 16]}" for start in range(0, 16 * size, 16)]
 
 
-def _address_texts(rng: np.random.Generator, size: int) -> list[str]:
+def addresses(rng: np.random.Generator, size: int) -> list[str]:
+    """Draw IPv4 addresses."""
     parts = uniform_integers(rng, 0, 2**24 - 1, size).tolist()
     return [f"49.{part >> 16}.{part >> 8 & 255}.{part & 255}" for part in parts]

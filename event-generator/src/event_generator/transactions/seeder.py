@@ -11,7 +11,7 @@ from deltalake.exceptions import DeltaError
 
 from contracts.transactions import CATEGORIES, TRANSACTION_SCHEMA
 from event_generator.errors import OutputError
-from event_generator.transactions.columns import BATCH_SIZE, Column, TransactionSource
+from event_generator.transactions.columns import BATCH_SIZE, Column, Source
 
 SEED_SCHEMA = TRANSACTION_SCHEMA.append(pa.field("event_date", pa.date32()))
 PROTOCOL = (1, 2)
@@ -76,7 +76,7 @@ def record_batch(columns: dict[str, Column], rows: int) -> pa.RecordBatch:
     return pa.record_batch([*arrays, times.cast(pa.date32())], schema=SEED_SCHEMA)
 
 
-def write_table(source: TransactionSource, records: int, path: Path) -> SeedSummary:
+def write_table(source: Source, records: int, path: Path) -> SeedSummary:
     """Replace the table at ``path`` in one commit; its earlier versions stay readable.
 
     Raises:
@@ -87,7 +87,7 @@ def write_table(source: TransactionSource, records: int, path: Path) -> SeedSumm
     def batches() -> Iterator[pa.RecordBatch]:
         for first in range(0, records, BATCH_SIZE):
             batch = record_batch(
-                source.columns(first // BATCH_SIZE), min(BATCH_SIZE, records - first)
+                source.draw(first // BATCH_SIZE).columns, min(BATCH_SIZE, records - first)
             )
             summary.add(batch)
             yield batch
