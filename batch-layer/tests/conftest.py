@@ -93,10 +93,10 @@ class Topics:
         assert self._producer.flush(60) == 0
 
     def commit(self, topic: str, values: list[bytes], partition: int = 0) -> None:
-        self._transaction(topic, values, partition).commit_transaction(60)
+        self.begin(topic, values, partition).commit_transaction(60)
 
     def abort(self, topic: str, values: list[bytes], partition: int = 0) -> None:
-        self._transaction(topic, values, partition).abort_transaction(60)
+        self.begin(topic, values, partition).abort_transaction(60)
 
     def delete_before(self, topic: str, offset: int, partition: int = 0) -> None:
         """Do what retention does."""
@@ -105,7 +105,8 @@ class Topics:
         for future in admin.delete_records([where]).values():
             future.result(60)
 
-    def _transaction(self, topic: str, values: list[bytes], partition: int) -> Producer:
+    def begin(self, topic: str, values: list[bytes], partition: int = 0) -> Producer:
+        """Write within a transaction and leave it open."""
         producer = Producer(
             {"bootstrap.servers": self.bootstrap_servers, "transactional.id": uuid.uuid4().hex}
         )

@@ -81,6 +81,62 @@ def test_both_layers_account_alike_for_bad_input(spark, settings, topics, event,
     assert sizes_of_dead_letters(topics.bootstrap_servers, 5)[-2:] == [len(FIVE_MB)] * 2
 
 
+def test_both_layers_skip_what_transactions_leave_in_the_log(
+    spark, settings, topics, event, speed, serving
+):
+    """Also at the end of the log, where no record follows that would tell how far it reaches."""
+    settings = settings.model_copy(update={"kafka_bootstrap_servers": topics.bootstrap_servers})
+    numbers = iter(range(100))
+
+    def events(count):
+        return [event(next(numbers), "ada") for _ in range(count)]
+
+    topics.commit(SECURITY_EVENTS, events(10))
+    topics.abort(SECURITY_EVENTS, events(5))
+    topics.commit(SECURITY_EVENTS, events(1))
+    topics.abort(SECURITY_EVENTS, events(3))
+    end = 19 + 4  # each transaction ends with a marker
+    live = reaching(serving, end)
+    assert (live["realtime_rows"], live["skipped"]) == (11, end - 11)
+    first = published_run(spark, settings, new_run_id(), RunOptions()).manifest
+    served = reaching(serving, end, run_id=first.run_id)
+    assert (served["batch_rows"], served["realtime_rows"], served["seam"]) == (11, 0, end)
+    assert served["skipped"] == end - 11
+
+    unfinished = topics.begin(SECURITY_EVENTS, events(2))
+    assert published_run(spark, settings, new_run_id(), RunOptions()).manifest is None
+    unfinished.abort_transaction(60)
+    end += 2 + 1
+    behind = reaching(serving, end, run_id=first.run_id)
+    assert (behind["realtime_rows"], behind["skipped"]) == (0, end - 11)
+    second = published_run(spark, settings, new_run_id(), RunOptions()).manifest
+    assert reaching(serving, end, run_id=second.run_id)["seam"] == end
+
+    speed.kill()
+    speed.start()
+    topics.commit(SECURITY_EVENTS, events(1))
+    again = reaching(serving, end + 2, run_id=second.run_id)
+    assert (again["batch_rows"], again["realtime_rows"], again["skipped"]) == (11, 1, end - 11 + 1)
+    positions = speed.json("/positions")["partitions"]
+    assert account(positions[0])[2:] == (0, end + 2, 12, 0, 0, end - 11 + 1)
+
+
+def reaching(serving, offset, run_id=None):
+    """Wait until partition 0 is held up to an offset; return its account: nothing amiss."""
+
+    def probe():
+        found = serving.get("/consistency").json()
+        each = {(p["topic"], p["partition"]): p for p in found.get("partitions", [])}
+        here = each.get((SECURITY_EVENTS, 0), {}).get("next_offset")
+        return (here, found.get("run_id"), found.get("complete")) == (offset, run_id, True) and (
+            each[SECURITY_EVENTS, 0]
+        )
+
+    found = wait_for(f"offset {offset} of run {run_id}", probe)
+    assert (found["missing"], found["double"]) == (0, 0), found
+    return found
+
+
 def merged(serving, rows, run_id=None):
     """Wait until ``/consistency`` shows so many rows, and return it: missing 0, double 0."""
 
