@@ -3,6 +3,8 @@
 from prometheus_client import Counter, Gauge, Histogram
 
 SECURITY_RUNS = Counter("batch_security_runs_total", "Security runs ended.", ["status"])
+for _status in ("COMPLETED", "FAILED"):
+    SECURITY_RUNS.labels(_status)  # from 0 on: increase() does not see a first increment
 RUN_STAGE_SECONDS = Histogram(
     "batch_security_stage_seconds",
     "Duration of a security run's stage.",

@@ -112,6 +112,8 @@ class Metrics:
             ["verdict"],
             registry=registry,
         )
+        for verdict in ("valid", "dropped"):
+            self.sentences.labels(verdict)  # from 0 on: increase() does not see a first increment
         self.analyses = Counter(
             "genai_analyses_written_total",
             "Analyses of alerts by outcome.",

@@ -11,7 +11,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollecto
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from contracts.alerts import SEVERITIES
 from contracts.events import EVENT_TYPES, USER_LOGIN, USER_LOGIN_FAILED
+from contracts.topics import DETECTION_TOPICS
 from speed_layer.kafka import Key
 from speed_layer.partition import Processed
 
@@ -147,6 +149,19 @@ class Metrics:
         self.partitions = Gauge(
             "speed_partitions", "Partitions this process owns.", registry=registry
         )
+        self._start_at_zero()
+
+    def _start_at_zero(self) -> None:
+        """Expose known labels from the start: rate() does not see a counter's first increment."""
+        for event_type in _LABELLED_TYPES | {"other"}:
+            self.events.labels(event_type)
+        for severity in SEVERITIES:
+            self.threats.labels(severity)
+        for name in SCORE_RANGES:
+            self.anomalies.labels(name)
+        for topic in DETECTION_TOPICS:
+            self.duplicates.labels(topic)
+            self.offsets_lost.labels(topic)
 
     def forget(self, key: Key) -> None:
         """Stop reporting the lag of a partition that is no longer ours."""

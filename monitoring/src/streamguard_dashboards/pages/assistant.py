@@ -32,7 +32,7 @@ def assistant() -> Dashboard:
                     figure(
                         "Sentences removed",
                         "Share of a model's sentences that the check did not find in the evidence.",
-                        'sum(increase(genai_sentences_total{verdict!="kept"}[1h])) / '
+                        'sum(increase(genai_sentences_total{verdict="dropped"}[1h])) / '
                         "sum(increase(genai_sentences_total[1h])) or vector(0)",
                         unit="percentunit",
                         steps=[(0.1, YELLOW), (0.5, RED)],
