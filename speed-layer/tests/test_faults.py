@@ -14,6 +14,8 @@ its verdict) at least 200 times.
 import json
 import os
 import random
+import re
+import shutil
 import sqlite3
 import time
 from collections import defaultdict
@@ -24,7 +26,7 @@ from pathlib import Path
 
 import pytest
 
-from speed_layer.fault_testing import Fault
+from speed_layer.fault_testing import Fault, small_disk
 from speed_layer.testing import wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
@@ -232,6 +234,46 @@ def cut(file: Path, chance) -> None:
     os.truncate(file, chance.randrange(size // 2, size))
 
 
+DISK_BYTES = 64_000_000
+
+
+def test_kills_around_a_disk_that_is_full(new_fork, hard_topic, compare, tally, tmp_path):
+    """A file system without room: the log beside the store cannot grow, nothing can be made."""
+    store = tmp_path / "store"
+    store.mkdir()
+    chance = random.Random(5)
+    try:
+        with small_disk(store, DISK_BYTES) as disk:
+            inside = Path(f"/proc/{disk}/root{store}")
+            for life in range(8 if REPORT else 2):
+                occupy(inside, free_bytes=chance.randint(0, 300_000))
+                process = new_fork(**SETTINGS, SPEED_CONSUMER_GROUP=f"{tmp_path.name}-{life}")
+                process.fault = Fault(disk=disk)
+                process.start()
+                wait_for("the problem", lambda p=process: NO_ROOM.search(p.log()))
+                if life % 2:
+                    occupy(inside, free_bytes=DISK_BYTES)
+                    wait_for("an end of it", lambda p=process: p.request("/health")[0] == 200)
+                tally.kills += killed(process)
+            shutil.copytree(inside, store, dirs_exist_ok=True)
+    except PermissionError as error:
+        pytest.skip(f"no file system of one's own: {error}")
+    (store / "ballast").unlink()
+    finish(new_fork, hard_topic.ends)
+    compare()
+
+
+NO_ROOM = re.compile("disk is full|No space left on device|disk I/O error")
+
+
+def occupy(folder: Path, free_bytes: int) -> None:
+    """Leave so much room on a file system."""
+    ballast = folder / "ballast"
+    ballast.write_bytes(b"")
+    room = os.statvfs(folder)
+    ballast.write_bytes(bytes(max(0, room.f_bavail * room.f_frsize - free_bytes)))
+
+
 @pytest.mark.skipif(not REPORT, reason="make test-faults; test_disturbances has one of each")
 def test_kills_around_restarts_of_the_broker(
     new_fork, broker, hard_topic, compare, tally, tmp_path
@@ -245,10 +287,11 @@ def test_kills_around_restarts_of_the_broker(
         time.sleep(chance.uniform(0, 1))
         (broker.kill if life % 2 else broker.stop)()
         time.sleep(chance.uniform(0, 0.5))
-        if life % 3 == 0:
+        if life < 2:  # while there is no broker
             tally.kills += killed(process)
         broker.start()
-        time.sleep(chance.uniform(0, 1))
-        tally.kills += killed(process)
+        if life >= 2:  # when it has just come back
+            time.sleep(chance.uniform(0, 1))
+            tally.kills += killed(process)
     finish(new_fork, hard_topic.ends)
     compare()

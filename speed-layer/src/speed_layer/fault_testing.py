@@ -4,13 +4,16 @@ Starting Python, compiling detection and joining a group takes seconds; a fork t
 milliseconds. So a test can afford hundreds of processes that end by SIGKILL.
 """
 
+import ctypes
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -54,14 +57,18 @@ class Fault:
         step: Key of ``STEPS`` at which it kills itself; empty for nowhere.
         count: At which time of passing there.
         slow_seconds: Pause before each micro-batch, so that others find it at work.
+        disk: Process whose ``small_disk`` it sees; 0 for the disk of everybody.
     """
 
     step: str = ""
     count: int = 1
     slow_seconds: float = 0.0
+    disk: int = 0
 
     def install(self) -> None:
         """Make this process behave so."""
+        if self.disk:
+            _join_namespaces(self.disk)
         if self.slow_seconds:
             around(Partition, "process", before=lambda: time.sleep(self.slow_seconds))
         if self.step:
@@ -74,6 +81,44 @@ class Fault:
                     os.kill(os.getpid(), signal.SIGKILL)
 
             around(owner, name, **{"after" if after else "before": step})
+
+
+_CLONE_NEWNS, _CLONE_NEWUSER = 0x20000, 0x10000000  # from <sched.h>
+
+
+def _join_namespaces(pid: int) -> None:
+    """See the mounts of another process; possible as long as there is one thread."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    process = os.pidfd_open(pid)
+    if libc.setns(process, _CLONE_NEWUSER | _CLONE_NEWNS):
+        raise OSError(ctypes.get_errno(), "setns")
+    os.close(process)
+
+
+@contextmanager
+def small_disk(folder: Path, size_bytes: int) -> Iterator[int]:
+    """Mount a file system of its own over a folder, for those who join its namespaces.
+
+    Yields:
+        A process that sees it; everybody else finds the files below ``/proc/<pid>/root``.
+
+    Raises:
+        PermissionError: The system does not allow it here.
+    """
+    if shutil.which("unshare") is None:
+        raise PermissionError("there is no unshare(1)")
+    mount = f'mount -t tmpfs -o size={size_bytes} none "$0" && echo mounted && exec cat'
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, str(folder)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as holder:
+        if holder.stdin is None or holder.stdout is None or holder.stderr is None:
+            raise RuntimeError("pipes were asked for")
+        if holder.stdout.readline() != b"mounted\n":
+            raise PermissionError(holder.stderr.read().decode().strip())
+        try:
+            yield holder.pid
+        finally:
+            holder.stdin.close()
 
 
 def _nothing() -> None:
