@@ -43,6 +43,12 @@ else
   skip prometheus-config "no promtool on this machine (Debian: apt-get install prometheus)"
 fi
 
+if command -v amtool >/dev/null; then
+  run alertmanager amtool check-config monitoring/alertmanager/alertmanager.yml
+else
+  skip alertmanager "no amtool on this machine (Debian: apt-get install prometheus-alertmanager)"
+fi
+
 if ((${#failed[@]})); then
   echo "failed: ${failed[*]}"
   exit 1

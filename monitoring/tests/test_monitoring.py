@@ -15,7 +15,8 @@ from streamguard_dashboards.panels import metrics_in
 
 MONITORING = Path(__file__).parents[1]
 DOCS = MONITORING.parent / "docs"
-ALERTS = MONITORING / "prometheus" / "alerts.yml"
+RULES = [MONITORING / "prometheus" / name for name in ("alerts.yml", "slo.yml")]
+TESTS = sorted((MONITORING / "prometheus" / "tests").glob("*.yml"))
 DASHBOARDS = sorted((MONITORING / "grafana" / "dashboards").glob("*.json"))
 
 needs_promtool = pytest.mark.skipif(
@@ -25,8 +26,15 @@ needs_promtool = pytest.mark.skipif(
 
 def rules() -> list[dict]:
     return [
-        rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]
+        rule
+        for path in RULES
+        for group in yaml.safe_load(path.read_text())["groups"]
+        for rule in group["rules"]
     ]
+
+
+def alerts() -> list[dict]:
+    return [rule for rule in rules() if "alert" in rule]
 
 
 def declared_metrics() -> set[str]:
@@ -43,10 +51,8 @@ def declared_metrics() -> set[str]:
 
 @needs_promtool
 def test_the_rules_fire_and_stay_quiet_as_their_tests_say():
-    tests = MONITORING / "prometheus" / "tests" / "alerts_test.yml"
-
     outcome = subprocess.run(
-        ["promtool", "test", "rules", str(tests)], capture_output=True, text=True, timeout=60
+        ["promtool", "test", "rules", *map(str, TESTS)], capture_output=True, text=True, timeout=60
     )
 
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
@@ -64,25 +70,29 @@ def test_the_configuration_is_valid(stack):
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
 
 
-@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
-def test_a_rule_uses_declared_metrics_and_has_a_runbook(rule):
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.get("alert") or rule["record"])
+def test_a_rule_asks_for_declared_metrics(rule):
+    assert metrics_in(rule["expr"]) <= declared_metrics()
+
+
+@pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])
+def test_an_alert_has_a_runbook(rule):
     page, _, heading = rule["annotations"]["runbook"].partition("#")
 
-    assert metrics_in(rule["expr"]) <= declared_metrics()
     headings = re.findall(r"^## (\w+)$", (DOCS.parent / page).read_text(), re.MULTILINE)
     assert heading in [found.lower() for found in headings]
 
 
 def test_every_rule_has_a_test_that_fires():
-    tests = yaml.safe_load((MONITORING / "prometheus" / "tests" / "alerts_test.yml").read_text())
     fired = {
         case["alertname"]
-        for test in tests["tests"]
+        for path in TESTS
+        for test in yaml.safe_load(path.read_text())["tests"]
         for case in test["alert_rule_test"]
         if case["exp_alerts"]
     }
 
-    assert fired == {rule["alert"] for rule in rules()}
+    assert fired == {rule["alert"] for rule in alerts()}
 
 
 def test_the_dashboards_are_what_the_code_writes():

@@ -23,7 +23,7 @@ import yaml
 from streamguard_dashboards.pages import PAGES
 from streamguard_dashboards.panels import metrics_in
 
-ALERTS = Path("monitoring/prometheus/alerts.yml")
+RULES = (Path("monitoring/prometheus/alerts.yml"), Path("monitoring/prometheus/slo.yml"))
 SCRAPE_SECONDS = 1
 # Long enough for rate() to have two samples, and for gauges that are set now and then.
 SAMPLES = 15
@@ -60,12 +60,13 @@ def panel_questions() -> Iterator[Question]:
                 yield Question(f"{built.title}: {panel.title}", expression)
 
 
-def alert_questions(path: Path = ALERTS) -> Iterator[Question]:
+def rule_questions() -> Iterator[Question]:
     """Yield a question per metric of every rule: a rule over nothing never fires."""
-    for group in yaml.safe_load(path.read_text())["groups"]:
-        for rule in group["rules"]:
-            for name in sorted(metrics_in(rule["expr"])):
-                yield Question(f"rule {rule.get('alert') or rule['record']}", name)
+    for path in RULES:
+        for group in yaml.safe_load(path.read_text())["groups"]:
+            for rule in group["rules"]:
+                for name in sorted(metrics_in(rule["expr"])):
+                    yield Question(f"rule {rule.get('alert') or rule['record']}", name)
 
 
 @contextmanager
@@ -156,7 +157,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="streamguard_dashboards.live", description=__doc__)
     parser.add_argument("targets", nargs="+", metavar="JOB=HOST:PORT")
     targets = [tuple(target.split("=", 1)) for target in parser.parse_args().targets]
-    questions = [*panel_questions(), *alert_questions()]
+    questions = [*panel_questions(), *rule_questions()]
     with prometheus([(job, address) for job, address in targets]) as url:
         enough = f"sum(count_over_time(up[1h])) >= {SAMPLES * len(targets)}"
         wait_until(lambda: answers(url, enough), 120, f"no {SAMPLES} scrapes of every target")

@@ -95,7 +95,7 @@ class Streams:
                     _drain(entry.query, deadline)
                     entry.query.stop()
                     stopped += 1
-                metrics.STREAM_UP.labels(name).set(0)
+            metrics.STREAM_UP.clear()  # what was stopped on purpose is no failure to be alerted of
             self._topic = None
             return stopped
 
