@@ -247,7 +247,7 @@ def add_group(made: World, group: dict[str, Any], newest: int) -> None:
                 status=group.get("status", "success"),
                 source_ip=group.get("source_ip", "10.0.0.5"),
                 metadata={"hostname": "ws-01", "geo_location": group.get("place", "US-CA-SF")},
-                anomaly_score=group.get("score", 0.12),
+                anomaly_score=group.get("score", 0.12 if group.get("is_scored", True) else None),
                 is_anomaly=is_anomaly,
             )
         )

@@ -240,3 +240,16 @@ def test_a_hostile_user_name_changes_no_verdict_or_count(client, serving: Servin
     openings = ("User ", "In the ", "Event ", "Alert ", "Named ", "Possibly ")
     assert all(line.startswith(openings) or not line for line in body["answer"].split("\n"))
     assert "://" not in body["answer"]
+
+
+def test_a_user_without_any_score_gets_no_verdict(client, serving):
+    serving.world.run_id = None
+    for one in serving.world.events:
+        one["anomaly_score"] = None if one["user"] == "alice" else one["anomaly_score"]
+
+    body = ask(client, "Is user alice anomalous?")
+
+    assert body["verdict"] == "not_scored"
+    assert "no baseline is ready" in body["answer"]
+    assert body["confidence"] <= 0.2
+    assert body["action_details"][0]["runbook"] == "wait-for-baseline"

@@ -46,6 +46,7 @@ from genai_assistant.questions import (
     user_activity,
     user_anomaly,
 )
+from genai_assistant.retrieval.corpus import THREATS
 from genai_assistant.retrieval.index import ThreatIndex
 from genai_assistant.runbooks import Runbook, actions, in_words, load_runbooks
 from genai_assistant.serving_client import ServingClient
@@ -230,7 +231,7 @@ class Assistant:
     async def _add_intel(self, asked: Plan, findings: Findings, ledger: Ledger) -> list[Record]:
         """Add techniques named by alerts, then those nearest to what was found."""
         named = [self._index.get(name) for name in findings.techniques]
-        hits = await asyncio.to_thread(self._index.query, findings.context, THREAT_INTEL)
+        hits = await asyncio.to_thread(self._index.query, findings.context, THREAT_INTEL, THREATS)
         chosen = {one.id: one for one in (*named, *(hit.document for hit in hits)) if one}
         cited = {one.record["id"]: one.id for one in ledger.evidence if one.source == RAG}
         intel: list[Record] = []

@@ -134,7 +134,10 @@ class Answer(BaseModel):
     kind: str = Field(description="Kind of question that was answered.")
     understood: Understood
     verdict: str | None = Field(
-        description="anomalous, not_anomalous, mixed, unknown; null where none was asked."
+        description=(
+            "anomalous, not_anomalous, mixed (the layers contradict each other), not_scored (no "
+            "baseline yet), unknown (not enough evidence); null where none was asked."
+        )
     )
     action_details: list[ActionOut]
     usage: UsageOut

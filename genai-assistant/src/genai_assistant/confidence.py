@@ -23,6 +23,6 @@ def confidence(findings: Findings, ledger: Ledger) -> float:
     value = coverage * findings.agreement * findings.freshness
     if not findings.statements:
         value = min(value, NOTHING_SAID)
-    elif findings.verdict == "unknown":
+    elif findings.verdict in {"unknown", "not_scored"}:
         value = min(value, NO_VERDICT)
     return round(value, 2)

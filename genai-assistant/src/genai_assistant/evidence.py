@@ -98,8 +98,8 @@ class Findings:
 
     Attributes:
         statements: The answer, one cited sentence each, most important first.
-        verdict: ``anomalous``, ``not_anomalous``, ``mixed``, ``unknown``; None where no verdict
-            was asked for.
+        verdict: ``anomalous``, ``not_anomalous``, ``mixed``, ``not_scored`` (no baseline yet),
+            ``unknown`` (not enough evidence); None where no verdict was asked for.
         events: Supporting events, newest first.
         agreement: 1 when the layers agree (or only one speaks to the question), less when not.
         freshness: 1 when something fell in the asked window, less when older activity was used.

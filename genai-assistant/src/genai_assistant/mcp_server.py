@@ -19,6 +19,7 @@ from genai_assistant.evidence import Ledger, Record
 from genai_assistant.hostile import cleaned
 from genai_assistant.planner import CONTEXT_WINDOW
 from genai_assistant.records import alert_record, anomaly_record, event_record, verdict_record
+from genai_assistant.retrieval.corpus import THREATS
 from genai_assistant.retrieval.index import ThreatIndex
 from genai_assistant.serving_client import ServingClient
 from genai_assistant.settings import Settings
@@ -117,7 +118,7 @@ def _add_answers(server: MCPServer, parts: Parts) -> None:
         top_k: Annotated[int, Field(ge=1, le=20)] = 5,
     ) -> Found:
         """Find the ATT&CK techniques and rules that fit a description."""
-        hits = parts.index.query(text, top_k)
+        hits = parts.index.query(text, top_k, THREATS)
         return Found(results=[RagHit(**hit.document.record(), score=hit.score) for hit in hits])
 
 

@@ -12,6 +12,7 @@ CONDITIONS = {
     "anomalous": "user_anomalous",
     "mixed": "user_mixed",
     "not_anomalous": "nothing_wrong",
+    "not_scored": "not_scored",
     "unknown": "not_enough_evidence",
 }
 

@@ -35,12 +35,13 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
         f"{quote(record['event_type'])}{origin} at {when(record['timestamp'])}{status}",
         cite,
     )
+    findings.verdict = "anomalous" if record["is_anomaly"] else "not_anomalous"
     if record["anomaly_score"] is None:
         findings.say("It was not scored, as its user has no ready baseline", cite)
+        findings.verdict = "not_scored"
     elif not record["is_anomaly"]:
         score = figure(record["anomaly_score"])
         findings.say(f"Its anomaly score is {score}, which is not anomalous for this user", cite)
-    findings.verdict = "anomalous" if record["is_anomaly"] else "not_anomalous"
     findings.events = [record]
     if anomaly.value:
         _say_parts(findings, ledger, anomaly.value)

@@ -8,17 +8,21 @@ from genai_assistant.evidence import LINE, PART, RAG, REAL_TIME, Findings, Ledge
 from genai_assistant.hostile import quote
 from genai_assistant.phrases import counted
 from genai_assistant.planner import Plan
+from genai_assistant.retrieval.corpus import THREATS
 from genai_assistant.retrieval.index import ThreatIndex
 from genai_assistant.sources import Sources
 
 PAGE = 200
-RELATED = 3
+TECHNIQUES = frozenset({"technique"})
+RULE_ASKED = re.compile(r"\b(?:rules?|alerts?)\b|\b[A-Z]+(?:_[A-Z]+)+\b")
+"""Words of a question about one of our rules; otherwise the technique is what is explained."""
 
 
 async def investigate(plan: Plan, sources: Sources, ledger: Ledger, index: ThreatIndex) -> Findings:
     """Explain the technique that is named, or the one nearest to the question."""
+    kinds = THREATS if RULE_ASKED.search(plan.question) else TECHNIQUES
     alerts, hits = await asyncio.gather(
-        sources.alerts(limit=PAGE), asyncio.to_thread(index.query, plan.question, RELATED + 1)
+        sources.alerts(limit=PAGE), asyncio.to_thread(index.query, plan.question, 1, kinds)
     )
     findings = Findings()
     documents = [hit.document for hit in hits]
@@ -28,7 +32,7 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger, index: Threa
             cite = ledger.add("search", RAG, {"technique": plan.technique, "found": False})
             findings.say(f"The threat corpus does not hold technique {plan.technique}", cite)
             return findings
-        documents = [named, *(one for one in documents if one is not named)]
+        documents = [named]
     if not documents:
         return findings
     record = documents[0].record()

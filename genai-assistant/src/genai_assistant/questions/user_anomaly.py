@@ -4,7 +4,7 @@ import asyncio
 from typing import Literal
 
 from contracts.alerts import NOTIFIED_SEVERITIES, SEVERITIES, Alert
-from contracts.api import AnomalyRecord, UserAnomaly
+from contracts.api import AnomalyRecord, EventRecord, UserAnomaly
 from genai_assistant.activity import (
     activity,
     is_capped,
@@ -27,7 +27,7 @@ from genai_assistant.questions.statements import (
 from genai_assistant.records import alert_record, anomaly_record, event_record, verdict_record
 from genai_assistant.sources import Fetched, Sources
 
-Opinion = Literal["anomalous", "watch", "normal", "unknown"]
+Opinion = Literal["anomalous", "watch", "normal", "unscored", "unknown"]
 
 SHOWN = 3
 ANOMALIES_PAGE = 200
@@ -47,6 +47,10 @@ VERDICTS: dict[tuple[Opinion, Opinion], tuple[str, float]] = {
     ("unknown", "anomalous"): ("anomalous", 0.8),
     ("unknown", "watch"): ("not_anomalous", 0.7),
     ("unknown", "normal"): ("not_anomalous", 0.8),
+    # Events without any score say nothing about the user: no baseline was ready to score them.
+    ("anomalous", "unscored"): ("anomalous", 0.8),
+    ("normal", "unscored"): ("not_anomalous", 0.8),
+    ("unknown", "unscored"): ("not_scored", 1.0),
     ("unknown", "unknown"): ("unknown", 1.0),
 }
 
@@ -80,7 +84,7 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
     else:
         live_cite = record_activity(seen, ledger, user=user)
 
-    opinions = _batch_opinion(batch), _live_opinion(bool(seen.rows), recent, raised)
+    opinions = _batch_opinion(batch), _live_opinion(seen.rows, recent, raised)
     findings.verdict, findings.agreement = VERDICTS[opinions]
     cites = [cite for cite in (batch_cite, live_cite) if cite]
     _say_verdict(findings, user, opinions, cites)
@@ -124,14 +128,18 @@ def _batch_opinion(batch: Fetched[UserAnomaly]) -> Opinion:
     return "anomalous" if batch.value.is_anomaly else "normal"
 
 
-def _live_opinion(has_events: bool, recent: list[AnomalyRecord], raised: list[Alert]) -> Opinion:
+def _live_opinion(
+    rows: list[EventRecord], recent: list[AnomalyRecord], raised: list[Alert]
+) -> Opinion:
     if any(alert.severity in NOTIFIED_SEVERITIES for alert in raised):
         return "anomalous"
     if len(recent) >= LIVE_THRESHOLD:
         return "anomalous"
     if recent or raised:
         return "watch"
-    return "normal" if has_events else "unknown"
+    if not rows:
+        return "unknown"
+    return "normal" if any(row.anomaly_score is not None for row in rows) else "unscored"
 
 
 def _say_verdict(
@@ -143,6 +151,8 @@ def _say_verdict(
         return  # nothing could be read; the answer says which source failed
     if findings.verdict == "unknown":
         findings.say(f"There is not enough evidence about user {quote(user)}", *cites)
+    elif findings.verdict == "not_scored":
+        findings.say(f"{name} was not scored, as no baseline is ready: there is no verdict", *cites)
     elif findings.verdict == "mixed":
         parts = ("the batch layer", "the live layer")
         flagged, other = parts if batch == "anomalous" else parts[::-1]
@@ -152,6 +162,7 @@ def _say_verdict(
             ("anomalous", "anomalous"): "both the batch layer and the live layer",
             ("unknown", "anomalous"): "the live layer, and the batch layer has no verdict",
             ("anomalous", "unknown"): "the batch layer, and the live layer has no activity",
+            ("anomalous", "unscored"): "the batch layer, and the live layer has no scores",
         }.get(opinions, "the batch layer, and the live layer shows single deviations")
         findings.say(f"{name} is anomalous according to {by}", *cites)
     else:

@@ -1,4 +1,4 @@
-"""The threat corpus: ATT&CK techniques in our own words, and our rules."""
+"""The threat corpus: ATT&CK techniques in our own words, our rules, and our runbooks."""
 
 import hashlib
 import tomllib
@@ -7,14 +7,19 @@ from importlib.resources import files
 
 from genai_assistant.errors import CorpusError
 from genai_assistant.evidence import Record
+from genai_assistant.runbooks import Runbook, load_runbooks
+
+KINDS = frozenset({"technique", "rule", "runbook"})
+THREATS = frozenset({"technique", "rule"})
+"""What may be named as threat intelligence beside an answer; its actions name the runbooks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One technique or rule.
+    """One technique, rule or runbook.
 
     Attributes:
-        id: ATT&CK id, or the name of a rule.
+        id: ATT&CK id, a rule's alert type, or ``runbook:`` and the name of a runbook.
         words: How people ask for it; searched, never shown.
     """
 
@@ -62,6 +67,9 @@ def load_corpus() -> dict[str, Document]:
                 documents[row["id"]] = _document(kind, row)
         except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
             raise CorpusError(f"{kind}s.toml: {error}") from error
+    for book in load_runbooks():
+        document = _of_runbook(book)
+        documents[document.id] = document
     return documents
 
 
@@ -88,4 +96,18 @@ def _document(kind: str, row: Record) -> Document:
         response=tuple(row["response"]),
         techniques=tuple(row.get("techniques", ())),
         words=row.get("words", ""),
+    )
+
+
+def _of_runbook(book: Runbook) -> Document:
+    return Document(
+        id=f"runbook:{book.id}",
+        kind="runbook",
+        name=book.id.replace("-", " "),
+        tactics=(),
+        description=f"{book.reason[0].upper()}{book.reason[1:]}.",
+        detection=(),
+        response=(book.action,),
+        techniques=tuple(sorted(book.techniques)),
+        words=" ".join((book.action, *sorted(book.rules))),
     )

@@ -15,7 +15,7 @@ import numpy as np
 from chromadb.config import Settings as ChromaSettings
 from rank_bm25 import BM25Okapi
 
-from genai_assistant.retrieval.corpus import Document, corpus_hash
+from genai_assistant.retrieval.corpus import KINDS, Document, corpus_hash
 from genai_assistant.retrieval.embedder import HashedTfidf, tokens
 
 if TYPE_CHECKING:
@@ -83,8 +83,8 @@ class ThreatIndex:
                 self._collection.delete(ids=ids)
             self._load()
 
-    def query(self, text: str, top_k: int) -> list[Hit]:
-        """Return the ``top_k`` documents nearest to ``text``, best first."""
+    def query(self, text: str, top_k: int, kinds: frozenset[str] = KINDS) -> list[Hit]:
+        """Return the ``top_k`` documents of ``kinds`` nearest to ``text``, best first."""
         with self._lock:
             if not self._ids:
                 return []
@@ -93,8 +93,9 @@ class ThreatIndex:
         for weight, ranking in rankings:
             for rank, document_id in enumerate(ranking, start=1):
                 scores[document_id] = scores.get(document_id, 0) + weight / (RANK_CONSTANT + rank)
-        best = sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))[:top_k]
-        return [Hit(self._corpus[document_id], round(score, 6)) for document_id, score in best]
+        best = sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))
+        hits = [Hit(self._corpus[document_id], round(score, 6)) for document_id, score in best]
+        return [hit for hit in hits if hit.document.kind in kinds][:top_k]
 
     def get(self, document_id: str) -> Document | None:
         """Return a document by id, while it is in the index."""
