@@ -1,12 +1,22 @@
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
 
 from batch_layer.errors import BrokerError, IngestionError
-from batch_layer.ingestion import checkpoint_path, coverage, first_line, ingest, raw_records
+from batch_layer.ingestion import (
+    checkpoint_path,
+    coverage,
+    first_line,
+    ingest,
+    raw_records,
+    table_path,
+)
 from contracts.topics import SECURITY_EVENTS, USER_EVENTS
+from local_stack.errors import BrokerError as StackBrokerError
 
 pytestmark = pytest.mark.integration
 
@@ -55,6 +65,46 @@ def test_deleted_records_stop_a_topic_but_not_the_others(spark, settings, topics
         row.offset for row in raw_records(spark, settings.lake_dir, SECURITY_EVENTS).collect()
     ]
     assert sorted(offsets) == [0, 1, 4]
+
+
+def recreate(topics, name: str) -> None:
+    """Delete a topic and create it anew; the broker deletes in its own time."""
+    admin = AdminClient({"bootstrap.servers": topics.bootstrap_servers})
+    admin.delete_topics([name])[name].result(60)
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return topics.create(name)
+        except StackBrokerError:
+            assert time.monotonic() < deadline, f"{name} is never gone"
+            time.sleep(0.1)  # polled with a deadline
+
+
+def test_a_topic_created_anew_is_noticed_though_its_log_is_longer(spark, settings, topics):
+    settings = settings.model_copy(update={"kafka_bootstrap_servers": topics.bootstrap_servers})
+    topics.create(SECURITY_EVENTS)
+    topics.create(USER_EVENTS)
+    topics.produce(SECURITY_EVENTS, [b"old 0", b"old 1"])
+    ingest(spark, settings, [SECURITY_EVENTS])
+    recreate(topics, SECURITY_EVENTS)
+    topics.produce(SECURITY_EVENTS, [b"new 0", b"new 1", b"new 2"])
+    topics.produce(USER_EVENTS, [b"a"])
+
+    for accept_data_loss in (False, True):
+        with pytest.raises(IngestionError, match=r"^security-events is another topic .* anew"):
+            ingest(
+                spark,
+                settings,
+                [SECURITY_EVENTS, USER_EVENTS],
+                accept_data_loss=accept_data_loss,
+            )
+    rows = raw_records(spark, settings.lake_dir, SECURITY_EVENTS).collect()
+    assert sorted(row.value for row in rows) == [b"old 0", b"old 1"]
+    assert coverage(settings.lake_dir, USER_EVENTS).next == {0: 1}
+
+    for folder in (table_path, checkpoint_path):
+        shutil.rmtree(folder(settings.lake_dir, SECURITY_EVENTS))
+    assert ingest(spark, settings, [SECURITY_EVENTS])[SECURITY_EVENTS].next == {0: 3}
 
 
 def test_a_broker_that_is_down_is_named_within_the_time_given(spark, settings):

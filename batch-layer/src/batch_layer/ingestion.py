@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from batch_layer import metrics
 from batch_layer.errors import IngestionError, TableProtocolError
-from batch_layer.kafka import Offsets, TopicOffsets, source_options, topic_offsets
+from batch_layer.kafka import Offsets, TopicOffsets, source_options, topic_ids, topic_offsets
 from batch_layer.spark import in_pool
 from contracts.lake import MASTER
 
@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 MAX_RECORDS_PER_BATCH = 2_000_000
 """A first pass over a long log commits in pieces of this size."""
+
+_TOPIC_ID = "topic-id"
+"""File beside a topic's progress: the id the broker gave the topic that was ingested."""
 
 _RAW_COLUMNS = (
     "topic",
@@ -91,14 +94,19 @@ def ingest(
         IngestionError: If a topic could not be ingested; the message names each.
     """
     topics = list(topics)
-    held = topic_offsets(settings.kafka_bootstrap_servers, topics, settings.kafka_timeout)
+    servers, timeout = settings.kafka_bootstrap_servers, settings.kafka_timeout
+    held = topic_offsets(servers, topics, timeout)
+    ids = topic_ids(servers, held, timeout)
     for topic in topics:
         if topic not in held:
             logger.warning("topic %s does not exist: nothing to ingest", topic)
 
     def attempt(topic: str) -> str | None:
         try:
-            _ingest_topic(spark, settings, topic, held[topic], accept_data_loss)
+            checkpoint = checkpoint_path(settings.lake_dir, topic)
+            with _exclusive(checkpoint):
+                _check_same_topic(topic, checkpoint, ids.get(topic))
+                _ingest_topic(spark, settings, topic, held[topic], accept_data_loss)
         except IngestionError as error:
             logger.error("%s", error)  # noqa: TRY400 (the message is all there is to say)
             return str(error)
@@ -118,15 +126,14 @@ def _ingest_topic(
     held: TopicOffsets,
     accept_data_loss: bool,
 ) -> None:
-    with _exclusive(checkpoint_path(settings.lake_dir, topic)):
-        before = coverage(settings.lake_dir, topic)
-        if not accept_data_loss:
-            _check_no_loss(topic, before, held)
-        if held.next == (before.next or held.first):
-            return
-        with in_pool(spark, "batch", f"ingest {topic}"):
-            _stream_once(spark, settings, topic, accept_data_loss)
-            check_protocol(spark, table_path(settings.lake_dir, topic))
+    before = coverage(settings.lake_dir, topic)
+    if not accept_data_loss:
+        _check_no_loss(topic, before, held)
+    if held.next == (before.next or held.first):
+        return
+    with in_pool(spark, "batch", f"ingest {topic}"):
+        _stream_once(spark, settings, topic, accept_data_loss)
+        check_protocol(spark, table_path(settings.lake_dir, topic))
     after = coverage(settings.lake_dir, topic)
     offsets = sum(
         end - before.next.get(partition, after.first[partition])
@@ -136,8 +143,40 @@ def _ingest_topic(
     logger.info("%s: %d new offsets ingested", topic, offsets)
 
 
+def _check_same_topic(topic: str, checkpoint: Path, topic_id: str | None) -> None:
+    """Refuse a topic of the same name that is not the one ingested so far.
+
+    Offsets cannot tell: the new log may have outgrown the old one.
+
+    Raises:
+        IngestionError: naming the topic.
+    """
+    if topic_id is None:
+        return
+    path = checkpoint / _TOPIC_ID
+    if not path.exists():
+        checkpoint.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}")
+        draft.write_text(topic_id, encoding="utf-8")
+        draft.replace(path)
+    elif (known := path.read_text(encoding="utf-8")) != topic_id:
+        raise IngestionError(
+            f"{topic} is another topic than the one ingested before (id {topic_id}, not {known}): "
+            f"{_created_anew(topic)}"
+        )
+
+
+def _created_anew(topic: str) -> str:
+    return (
+        "the topic was deleted and created anew; to begin again, move "
+        f"{MASTER}/{topic} and {MASTER}/_checkpoints/{topic} of the lake and the speed "
+        "layer's store of the topic away, then recompute all history with `python -m "
+        "batch_layer security-run --full`"
+    )
+
+
 def _check_no_loss(topic: str, before: Coverage, held: TopicOffsets) -> None:
-    """Refuse to go on over records that the broker has deleted, or over another topic's records.
+    """Refuse to go on over records that the broker has deleted.
 
     Raises:
         IngestionError: naming partition and offsets.
@@ -147,10 +186,7 @@ def _check_no_loss(topic: str, before: Coverage, held: TopicOffsets) -> None:
         if first is None or end < following:
             raise IngestionError(
                 f"{topic}[{partition}] was ingested up to offset {following}, but the broker's log "
-                f"ends at {end}: the topic was deleted and created anew; to begin again, move "
-                f"{MASTER}/{topic} and {MASTER}/_checkpoints/{topic} of the lake and the speed "
-                "layer's store of the topic away, then recompute all history with `python -m "
-                "batch_layer security-run --full`"
+                f"ends at {end}: {_created_anew(topic)}"
             )
         if first > following:
             raise IngestionError(

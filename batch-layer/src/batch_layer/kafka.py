@@ -9,6 +9,7 @@ from confluent_kafka import (
     KafkaError,
     KafkaException,
     Producer,
+    TopicCollection,
     TopicPartition,
 )
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs forget to export one
@@ -69,6 +70,36 @@ def topic_offsets(
     known = {partition.topic for partition in partitions}
     return {
         topic: TopicOffsets(first[topic], following[topic]) for topic in topics if topic in known
+    }
+
+
+def topic_ids(
+    bootstrap_servers: str, topics: Iterable[str], timeout: "timedelta"
+) -> dict[str, str]:
+    """Ask the broker for the id it gave each topic when it was created.
+
+    A topic that is deleted and created anew, or that is another cluster's, has another id.
+
+    Returns:
+        One entry per topic; none of brokers before Kafka 2.8, which give no ids.
+
+    Raises:
+        BrokerError: If the broker does not answer in time, or a topic does not exist.
+    """
+    names = list(topics)
+    if not names:
+        return {}
+    seconds = timeout.total_seconds()
+    client = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    try:
+        futures = client.describe_topics(TopicCollection(names), request_timeout=seconds)
+        described = {topic: future.result().topic_id for topic, future in futures.items()}
+    except KafkaException as error:
+        raise BrokerError(_describe(error, bootstrap_servers, seconds)) from error
+    return {
+        topic: str(found)
+        for topic, found in described.items()
+        if found.get_most_significant_bits() or found.get_least_significant_bits()
     }
 
 
