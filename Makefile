@@ -113,6 +113,10 @@ bench-batch: $(SETUP_STAMP) ## Batch layer: 1,000 events of a million, beside a 
 bench-models: $(SETUP_STAMP) ## Batch layer: AUC of the forest, beside scikit-learn's plain use
 	@$(BIN)/python benchmarks/bench_models.py
 
+.PHONY: bench-fraud
+bench-fraud: $(SETUP_STAMP) ## Batch layer: precision and recall of the fraud scoring, beside the largest amounts
+	@$(BIN)/python benchmarks/bench_fraud.py
+
 .PHONY: bench-serving
 bench-serving: $(SETUP_STAMP) ## Serving layer: answers over a million merged events
 	@$(BIN)/python benchmarks/bench_serving.py

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from batch_layer.transactions.analyses.customers import customer_segmentation
 from batch_layer.transactions.analyses.fraud import channel_performance, fraud_analysis
+from batch_layer.transactions.analyses.fraud_scoring import fraud_scoring
 from batch_layer.transactions.analyses.inventory import inventory_velocity
 from batch_layer.transactions.analyses.revenue import (
     hourly_trends,
@@ -23,14 +24,19 @@ Direction = Literal["ascending", "descending"]
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """An analysis and the order of its rows; the order is total, so two reads agree."""
+    """An analysis and the order of its rows; the order is total, so two reads agree.
+
+    Attributes:
+        is_reported: Whether a full report holds it.
+    """
 
     transform: "Callable[[DataFrame], DataFrame]"
     order: tuple[tuple[str, Direction], ...]
+    is_reported: bool = True
 
 
 FULL_REPORT = "full_report"
-"""All of the analyses in one batch."""
+"""The analyses that are aggregations, in one batch."""
 
 ANALYSES: dict[str, Analysis] = {
     "revenue_by_category": Analysis(
@@ -76,6 +82,9 @@ ANALYSES: dict[str, Analysis] = {
             ("product_name", "ascending"),
         ),
     ),
+    "fraud_scoring": Analysis(
+        fraud_scoring, (("risk", "descending"), ("transaction_id", "ascending")), is_reported=False
+    ),
 }
 
 NAMES = (*ANALYSES, FULL_REPORT)
@@ -90,4 +99,6 @@ def analyses_of(analysis_type: str) -> tuple[str, ...]:
         >>> len(analyses_of("full_report"))
         8
     """
-    return tuple(ANALYSES) if analysis_type == FULL_REPORT else (analysis_type,)
+    if analysis_type != FULL_REPORT:
+        return (analysis_type,)
+    return tuple(name for name, analysis in ANALYSES.items() if analysis.is_reported)
