@@ -1,3 +1,4 @@
+import json
 import re
 import sqlite3
 import subprocess
@@ -74,35 +75,67 @@ def test_a_restart_fails_what_was_under_way_and_keeps_the_rest(tmp_path, registr
     reopened.close()
 
 
-WRITE_UNTIL_KILLED = """
-import sys
+FORKED_WRITERS = """
+import json, os, random, signal, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from batch_layer.transactions.records import BatchRecord
+from batch_layer.transactions.records import BatchRecord, Status
 from batch_layer.transactions.registry import Registry
 
-registry = Registry(Path(sys.argv[1]))
-for number in range(1_000_000):
-    now = datetime.now(UTC)
-    registry.add(BatchRecord(batch_id=f"batch-{number}", analysis_type="x", submit_time=now))
-    sys.stdout.write(f"{number}\\n")
-    sys.stdout.flush()
+def write(directory, out):
+    registry, number = Registry(directory), 0
+    while True:
+        name, now = f"batch-{number}", datetime.now(UTC)
+        registry.add(BatchRecord(batch_id=name, analysis_type="x", submit_time=now))
+        os.write(out, f"{number} PENDING\\n".encode())
+        registry.change(name, status=Status.RUNNING, start_time=now)
+        os.write(out, f"{number} RUNNING\\n".encode())
+        registry.change(name, status=Status.COMPLETED, row_count=number)
+        os.write(out, f"{number} COMPLETED\\n".encode())
+        number += 1
+
+rng = random.Random(int(sys.argv[2]))
+for round_number in range(int(sys.argv[3])):
+    directory = Path(sys.argv[1]) / str(round_number)
+    inlet, outlet = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(inlet)
+        write(directory, outlet)
+    os.close(outlet)
+    # Any number of bytes, so that the kill meets any of the steps.
+    data = os.read(inlet, 1)
+    wanted = rng.randrange(1, 2000)
+    while len(data) < wanted:
+        data += os.read(inlet, rng.randrange(1, 40))
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    while more := os.read(inlet, 65536):
+        data += more
+    os.close(inlet)
+    print(json.dumps(data.decode().splitlines()), flush=True)
 """
+KILLS = 20
+ORDER = [Status.PENDING, Status.RUNNING, Status.COMPLETED]
 
 
-def test_every_acknowledged_batch_survives_kill_9(tmp_path):
-    command = [sys.executable, "-c", WRITE_UNTIL_KILLED, str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        for line in process.stdout:
-            if int(line) == 100:
-                process.kill()
-                break
-        last = int(([line, *process.stdout])[-1])
+def test_what_was_acknowledged_survives_kill_9_at_any_instant(tmp_path):
+    command = [sys.executable, "-c", FORKED_WRITERS, str(tmp_path), "7", str(KILLS)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
 
-    registry = Registry(tmp_path)
-    assert registry.get(f"batch-{last}").batch_id == f"batch-{last}"
-    assert registry.newest(None, 1)[0] >= last + 1
-    registry.close()
-    connection = sqlite3.connect(tmp_path / FILE)
-    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    connection.close()
+    for number, line in enumerate(done.stdout.splitlines()):
+        said = dict(one.split() for one in json.loads(line))  # the last word on each batch
+        connection = sqlite3.connect(tmp_path / str(number) / FILE)
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        connection.close()
+        registry = Registry(tmp_path / str(number))
+        for name, status in said.items():
+            kept = registry.get(f"batch-{name}")
+            assert ORDER.index(kept.status) >= ORDER.index(Status(status))
+            assert kept.row_count == (int(name) if kept.status is Status.COMPLETED else None)
+        # At most one change was under way, so at most one batch is new that nobody heard of.
+        assert registry.newest(None, 1)[0] - len(said) in (0, 1)
+        registry.fail_unfinished("stopped")
+        assert registry.newest(Status.RUNNING, 1)[0] == registry.newest(Status.PENDING, 1)[0] == 0
+        registry.close()
+    assert number + 1 == KILLS
