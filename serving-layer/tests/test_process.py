@@ -1,5 +1,6 @@
-"""The real process: the dashboard renders, both ports answer, SIGTERM ends it."""
+"""The real process: the dashboard renders, both ports answer, SIGTERM ends it, keys by command."""
 
+import json
 import os
 import shutil
 import signal
@@ -11,7 +12,6 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from serving_layer.settings import Settings
 from serving_layer.testing import alert_record, event_record, wait_until
 
 CHROMIUM = shutil.which("chromium")
@@ -47,6 +47,19 @@ def process(stack, **settings):
     finally:
         started.kill()
         started.communicate()
+
+
+def key_command(stack, *arguments):
+    """Run `python -m serving_layer keys` on the stack's data folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "serving_layer", "keys", *arguments],
+        env=os.environ | {"SERVING_DATA_DIR": str(stack.data)},
+        cwd=stack.lake,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
 
 
 def answers(url):
@@ -95,12 +108,26 @@ def test_a_browser_sees_figures_and_a_new_alert(stack):
 
 
 @pytest.mark.integration
-def test_an_open_bind_is_refused_where_it_is_not_allowed(stack):
-    everywhere = "0.0.0.0"  # noqa: S104 - the point of the test is that this is refused
-    with process(stack, SERVING_HOST=everywhere, SERVING_ALLOW_OPEN="false") as (started, _):
-        assert started.wait(60) == 2
-        assert f"SERVING_HOST={everywhere}" in started.stderr.read()
+def test_on_an_open_bind_a_key_is_needed(stack):
+    everywhere = "0.0.0.0"  # noqa: S104 - the point of the test
+    with process(stack, SERVING_HOST=everywhere) as (_, urls):
+        wait_until(lambda: answers(f"{urls[0]}/api/health"), "the process answers", 60)
+        refused = httpx.get(f"{urls[0]}/api/events", trust_env=False)
+        page = httpx.get(urls[1], trust_env=False)
+        assert (refused.status_code, page.status_code) == (401, 401)
+        assert page.headers["www-authenticate"].startswith("Basic")
 
+        made = key_command(stack, "create", "dana", "--scope", "read")
+        bearer = {"Authorization": f"Bearer {made.stdout.strip()}"}
+        assert httpx.get(f"{urls[0]}/api/runs", headers=bearer, trust_env=False).status_code == 200
 
-def test_loopback_needs_no_permission():
-    Settings(_env_file=None, host="127.0.0.1", allow_open=False).check_bind()
+        [line] = key_command(stack, "list", "--json").stdout.splitlines()
+        key_command(stack, "revoke", json.loads(line)["id"])
+        wait_until(
+            lambda: (
+                httpx.get(f"{urls[0]}/api/runs", headers=bearer, trust_env=False).status_code == 401
+            ),
+            "the server notices that the key was revoked",
+        )
+        secret = made.stdout.strip().split("_", 2)[2]
+        assert secret.encode() not in (stack.data / "keys.sqlite").read_bytes()

@@ -1,5 +1,6 @@
-"""``python -m serving_layer``: REST, metrics and dashboard in one process."""
+"""``python -m serving_layer``: REST, metrics and dashboard in one process; keys by command."""
 
+import argparse
 import asyncio
 import gc
 import logging
@@ -9,21 +10,35 @@ import uvicorn
 
 from serving_layer import dashboard
 from serving_layer.app import create_app
-from serving_layer.errors import OpenBindError, WebhookFileError
+from serving_layer.errors import WebhookFileError
+from serving_layer.front_door import commands, requests
+from serving_layer.front_door.connections import ImpatientProtocol
 from serving_layer.settings import Settings
 
+logger = logging.getLogger("serving_layer")
 
-def main() -> int:
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until stopped, or do what the command says; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m serving_layer", description=__doc__)
+    parser.set_defaults(run=serve)
+    commands.add_parser(parser.add_subparsers(metavar="COMMAND"))
+    options = parser.parse_args(arguments)
+    status: int = options.run(options)
+    return status
+
+
+def serve(_: argparse.Namespace) -> int:
     """Serve until stopped and return the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    _log()
     settings = Settings()
     try:
-        settings.check_bind()
         app = create_app(settings)
-    except (OpenBindError, WebhookFileError) as error:
+    except WebhookFileError as error:
         sys.stderr.write(f"serving-layer: {error.detail}\n")
         return 2
+    if settings.needs_keys:
+        logger.info("keys are asked for; make one: python -m serving_layer keys create NAME")
     dashboard.mount(app)
     servers = [_server(app, settings.host, settings.port, lifespan="on")]
     if settings.dashboard_port not in (0, settings.port):
@@ -36,6 +51,16 @@ def main() -> int:
     return 0
 
 
+def _log() -> None:
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s",
+    )
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(requests.InLogLines())
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
 def _server(app: object, host: str, port: int, lifespan: str) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
@@ -46,6 +71,8 @@ def _server(app: object, host: str, port: int, lifespan: str) -> uvicorn.Server:
             access_log=False,
             log_level="warning",
             timeout_graceful_shutdown=5,
+            http=ImpatientProtocol,
+            server_header=False,
         )
     )
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 
 import httpx
 from fastapi import Depends, FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving_layer import problems
@@ -20,12 +21,17 @@ from serving_layer.changed_minds import ChangedMinds
 from serving_layer.cursors import CursorSigner, signing_key
 from serving_layer.earlier_runs import EarlierRuns
 from serving_layer.exports import Exports
+from serving_layer.front_door import openapi, requests
+from serving_layer.front_door.audit import AuditLog
+from serving_layer.front_door.guard import Guard
+from serving_layer.front_door.keys import KeyStore
 from serving_layer.metrics import Metrics
 from serving_layer.parameters import reject_unknown
 from serving_layer.routes import (
     alerts,
     analyses,
     anomalies,
+    audit,
     cases,
     events,
     operations,
@@ -60,6 +66,7 @@ _ROUTES = (
     analyses,
     training_data,
     operations,
+    audit,
 )
 
 
@@ -83,6 +90,15 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.metrics = metrics
     app.add_middleware(Exports)
     app.add_middleware(RequestDurations, metrics=metrics)
+    if settings.cors_allowed:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_allowed,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "X-API-Key", "Content-Type"],
+        )
+    app.add_middleware(Guard, settings=settings)
+    openapi.install(app)
     return app
 
 
@@ -99,7 +115,8 @@ async def _lifespan(
     )
     # No pool limit: every partition holds one long poll open.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-    async with httpx.AsyncClient(limits=limits, trust_env=False) as http:
+    hooks = {"request": [requests.forward]}
+    async with httpx.AsyncClient(limits=limits, trust_env=False, event_hooks=hooks) as http:
         tail = Tail(settings, views, http, metrics, watcher.look_now)
         cases = CaseStore(settings.data_dir)
         delivery = Delivery(
@@ -123,6 +140,8 @@ async def _lifespan(
             cases=cases,
             delivery=delivery,
             cursors=CursorSigner(signing_key(settings.data_dir)),
+            keys=KeyStore(settings.data_dir),
+            audit=AuditLog(settings.data_dir),
             metrics=metrics,
             bell=bell,
             http=http,
@@ -142,6 +161,8 @@ async def _lifespan(
             for task in tasks:
                 with suppress(asyncio.CancelledError):
                     await task
+            services.keys.close()
+            services.audit.close()
             services.analyses.close()
             cases.close()
             delivery.outbox.close()

@@ -73,10 +73,6 @@ class UnknownTopicError(ServingError):
         super().__init__(f"topic {topic!r} is none that detection reads")
 
 
-class OpenBindError(ServingError):
-    """The host is reachable from outside and that was forbidden."""
-
-
 class WebhookFileError(ServingError):
     """The webhooks file cannot be read or is wrong; seen at start, never by a client."""
 

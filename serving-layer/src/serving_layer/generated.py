@@ -8,6 +8,7 @@ import orjson
 from confluent_kafka import KafkaException, Producer
 
 from contracts.events import EVENT_STATUSES, EVENT_TYPES
+from contracts.kafka_access import kafka_access
 from contracts.topics import SECURITY_EVENTS
 from serving_layer.errors import UpstreamError
 
@@ -49,6 +50,7 @@ def produce_test_events(
         producer = Producer(
             {
                 "bootstrap.servers": bootstrap_servers,
+                **kafka_access().librdkafka(),
                 "linger.ms": 5,
                 "message.timeout.ms": int(timeout_seconds * 1000),
                 "log_level": 0,

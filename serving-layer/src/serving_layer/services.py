@@ -11,6 +11,8 @@ from serving_layer.cases.store import CaseStore
 from serving_layer.changed_minds import ChangedMinds
 from serving_layer.cursors import CursorSigner
 from serving_layer.earlier_runs import EarlierRuns
+from serving_layer.front_door.audit import AuditLog
+from serving_layer.front_door.keys import KeyStore
 from serving_layer.metrics import Metrics
 from serving_layer.run_watcher import RunWatcher
 from serving_layer.seams import SeamHistory
@@ -34,6 +36,8 @@ class Services:
     cases: CaseStore
     delivery: Delivery
     cursors: CursorSigner
+    keys: KeyStore
+    audit: AuditLog
     metrics: Metrics
     bell: AlertBell
     http: httpx.AsyncClient

@@ -7,8 +7,6 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from serving_layer.errors import OpenBindError
-
 
 class Settings(BaseSettings):
     """Everything an operator may change about the serving layer."""
@@ -23,7 +21,25 @@ class Settings(BaseSettings):
         8082, ge=0, le=65535, description="Second port of the same application; 0 for none."
     )
     allow_open: bool = Field(
-        True, description="Whether `SERVING_HOST` may be an address reachable from outside."
+        False,
+        description="Whether to answer without a key although `SERVING_HOST` is reachable from "
+        "outside.",
+    )
+    require_keys: bool = Field(False, description="Whether to ask for a key on loopback too.")
+    key_rate: float = Field(100.0, gt=0, description="Requests a second that one key may send.")
+    max_body_bytes: int = Field(1_048_576, ge=1_024, description="Largest body of a request.")
+    request_timeout: timedelta = Field(
+        timedelta(seconds=30), gt=timedelta(0), description="Longest a request may take."
+    )
+    max_concurrent: int = Field(256, ge=1, description="Requests that are answered at once.")
+    max_streams: int = Field(200, ge=1, description="Event streams and sockets open at once.")
+    cors_origins: str = Field(
+        "", description="Origins whose pages may ask from a browser, comma-separated; none."
+    )
+    allowed_hosts: str = Field(
+        "",
+        description="Further names of this server while it listens on loopback (a proxy's), "
+        "comma-separated.",
     )
     speed_urls: str = Field(
         "http://127.0.0.1:9101", description="Every speed instance, comma-separated."
@@ -62,27 +78,33 @@ class Settings(BaseSettings):
     @property
     def speed_instances(self) -> list[str]:
         """Base URLs of the speed instances, without trailing slashes."""
-        urls = (url.strip().rstrip("/") for url in self.speed_urls.split(","))
-        return [url for url in urls if url]
+        return _listed(self.speed_urls)
 
-    def check_bind(self) -> None:
-        """Refuse an address that is reachable from outside where that is not allowed.
+    @property
+    def needs_keys(self) -> bool:
+        """Whether a request without a key is refused."""
+        return self.require_keys or not (self.allow_open or is_loopback(self.host))
 
-        Raises:
-            OpenBindError: Naming the setting.
-        """
-        if self.allow_open or _is_loopback(self.host):
-            return
-        raise OpenBindError(
-            f"SERVING_HOST={self.host} is reachable from outside and the API asks for no key; "
-            "use 127.0.0.1, or set SERVING_ALLOW_OPEN=true"
-        )
+    @property
+    def cors_allowed(self) -> list[str]:
+        """Origins that may ask, without trailing slashes."""
+        return _listed(self.cors_origins)
+
+    @property
+    def further_hosts(self) -> list[str]:
+        """Names that a request may be meant for beside those of loopback."""
+        return _listed(self.allowed_hosts)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether a name or address reaches this machine only."""
     if host == "localhost":
         return True
     try:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _listed(text: str) -> list[str]:
+    return [each.strip().rstrip("/") for each in text.split(",") if each.strip()]

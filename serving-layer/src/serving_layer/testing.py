@@ -259,10 +259,16 @@ def ipc_bytes(table: pa.Table) -> bytes:
 class Server:
     """An ASGI application on a port of 127.0.0.1, in a thread of its own."""
 
-    def __init__(self, app: Any, port: int = 0) -> None:  # noqa: ANN401 - any ASGI application
+    def __init__(self, app: Any, port: int = 0, **options: Any) -> None:  # noqa: ANN401 - uvicorn's
         config = uvicorn.Config(
-            app, host="127.0.0.1", port=port, log_level="error", timeout_graceful_shutdown=1
+            app,
+            host="127.0.0.1",
+            port=port,
+            log_level="error",
+            timeout_graceful_shutdown=1,
+            **options,
         )
+        self.app = app
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()
