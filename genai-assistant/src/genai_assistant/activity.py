@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar
 
 from contracts.api import EventRecord, Page
 from genai_assistant.clock import when
@@ -12,14 +12,18 @@ from genai_assistant.phrases import spoken
 from genai_assistant.places import Place
 from genai_assistant.planner import Window
 from genai_assistant.records import event_status, source_address
-from genai_assistant.sources import Sources
+from genai_assistant.sources import Sources, nothing
 
 Row = TypeVar("Row")
 
-PAGE = 500
+PAGE = 200
+"""Rows to look at; what more there are is counted by the serving layer, exactly."""
+PLACE_PAGE = 500
+"""The same where rows are narrowed to a place, which the serving layer does not count."""
 TOTAL_ONLY = 20
 """Rows to fetch where only the total and the newest event are told."""
-LATEST = 100
+SUPPORTING = 20
+"""So many events stand beside an answer."""
 TOP = 5
 STALE_FRESHNESS = 0.8
 NO_DATA_FRESHNESS = 0.5
@@ -35,6 +39,8 @@ class Activity:
         is_exact: False when the total is a lower bound.
         window: The window that was used.
         is_fallback: True when it is not the asked one.
+        failed: How many of all failed; None when only the rows tell.
+        anomalous: How many of all are anomalous; None when only the rows tell.
         failure: Why nothing is known, when the serving layer failed.
     """
 
@@ -44,6 +50,8 @@ class Activity:
     window: Window
     is_fallback: bool
     failure: str | None = None
+    failed: int | None = None
+    anomalous: int | None = None
 
     @property
     def freshness(self) -> float:
@@ -51,6 +59,10 @@ class Activity:
         if not self.rows:
             return NO_DATA_FRESHNESS
         return STALE_FRESHNESS if self.is_fallback else 1.0
+
+
+Counting = Literal["nothing", "total", "details"]
+"""What to count of a window that holds more than was fetched; details are failed and anomalous."""
 
 
 def is_capped(page: Page[Row] | None, kept: int) -> bool:
@@ -64,6 +76,7 @@ async def activity(
     *,
     page_size: int = PAGE,
     place: Place | None = None,
+    counting: Counting = "total",
     **filters: str | None,
 ) -> Activity:
     """Fetch events of ``window``; none there: those of equal length up to the latest event.
@@ -73,17 +86,16 @@ async def activity(
         window: The asked window.
         page_size: How many rows to look at; the total counts all of them anyway.
         place: Keep only rows from here; then the total is of the rows looked at.
+        counting: What else to count when there are more rows than were looked at.
         filters: Further query parameters of ``/api/events``.
     """
-    inside, latest = await asyncio.gather(
-        sources.events(
-            start_time=window.start_ms, end_time=window.end_ms, limit=page_size, **filters
-        ),
-        sources.events(limit=min(LATEST, page_size), **filters),
+    size = page_size if place is None else max(page_size, PLACE_PAGE)
+    inside = await sources.events(
+        start_time=window.start_ms, end_time=window.end_ms, limit=size, **filters
     )
-    page = inside.value
-    used, is_fallback = window, False
+    page, used, is_fallback = inside.value, window, False
     if page is None or not page.data:
+        latest = await sources.events(limit=size, **filters)
         page = latest.value
         if page is None:
             return Activity([], 0, False, window, False, inside.failure or latest.failure)
@@ -93,20 +105,42 @@ async def activity(
         used = Window(newest - window.length_ms, newest + 1, window.label)
         is_fallback = True
     rows = [row for row in page.data if used.start_ms <= row.timestamp < used.end_ms]
-    is_exact = page.complete
-    total = len(rows)
+    is_all = page.next_cursor is None or len(rows) < len(page.data)
     if place is not None:
-        is_all = page.next_cursor is None or len(rows) < len(page.data)
         kept = [row for row in rows if place.holds(row)]
-        return Activity(kept, len(kept), is_exact and is_all, used, is_fallback and bool(kept))
-    if page.next_cursor is not None and len(rows) == len(page.data):
-        counted = await sources.count(start_time=used.start_ms, end_time=used.end_ms, **filters)
-        if counted.value is not None and counted.value.count >= total:
-            total = counted.value.count
-            is_exact = is_exact and counted.value.complete
-        else:
-            is_exact = False
-    return Activity(rows, total, is_exact, used, is_fallback)
+        is_exact = page.complete and is_all
+        return Activity(kept, len(kept), is_exact, used, is_fallback and bool(kept))
+    found = Activity(rows, len(rows), page.complete and is_all, used, is_fallback)
+    if is_all or counting == "nothing":
+        return found
+    return await _counted(found, sources, filters, counting, is_complete=page.complete)
+
+
+async def _counted(
+    found: Activity,
+    sources: Sources,
+    filters: dict[str, str | None],
+    counting: Counting,
+    *,
+    is_complete: bool,
+) -> Activity:
+    """Count what the page does not hold; a count that fails leaves what the rows tell."""
+    given = {**filters, "start_time": found.window.start_ms, "end_time": found.window.end_ms}
+    is_detailed = counting == "details"
+    total, failed, anomalous = await asyncio.gather(
+        sources.count(**given),
+        sources.count(**given, status="failed") if is_detailed else nothing(),
+        sources.anomaly_count(**given) if is_detailed else nothing(),
+    )
+    if total.value is None or total.value.count < found.total:
+        return found
+    return replace(
+        found,
+        total=total.value.count,
+        is_exact=is_complete and total.value.complete,
+        failed=failed.value.count if failed.value else None,
+        anomalous=anomalous.value.count if anomalous.value else None,
+    )
 
 
 def summarised(found: Activity, **subject: str) -> Record:
@@ -123,8 +157,14 @@ def summarised(found: Activity, **subject: str) -> Record:
         "events": found.total,
         "is_exact": found.is_exact,
         "events_examined": len(rows),
-        "anomalous_events": sum(row.is_anomaly for row in rows),
-        "failed_events": sum(event_status(row) == "failed" for row in rows),
+        "anomalous_events": (
+            sum(row.is_anomaly for row in rows) if found.anomalous is None else found.anomalous
+        ),
+        "failed_events": (
+            sum(event_status(row) == "failed" for row in rows)
+            if found.failed is None
+            else found.failed
+        ),
         "source_addresses": len(addresses),
         "top_addresses": dict(addresses.most_common(TOP)),
         "event_types": dict(Counter(row.event_type for row in rows).most_common(TOP)),

@@ -18,7 +18,7 @@ MAX_DEPTH = 6
 # Control, format (zero width, bidi), private use, surrogate, unassigned, line separators.
 INVISIBLE = frozenset({"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"})
 # What could close our quotation, open markup, or look like a citation.
-MARKUP = frozenset('"`<>[]')
+MARKUP = str.maketrans({char: f"\\u{ord(char):04x}" for char in '"`<>[]'})
 
 
 def escape(text: str, limit: int = MAX_FIELD) -> str:
@@ -30,6 +30,9 @@ def escape(text: str, limit: int = MAX_FIELD) -> str:
         >>> escape("abcdef", limit=4)
         'abcd...'
     """
+    if text.isascii() and text.isprintable():
+        # Nearly all text: nothing in it is invisible.
+        return text[:limit] + "..." if len(text) > limit else text
     shown = "".join(
         f"\\u{ord(char):04x}" if unicodedata.category(char) in INVISIBLE else char
         for char in text[:limit]
@@ -46,8 +49,7 @@ def inert(text: str, limit: int = MAX_QUOTED) -> str:
     """
     # Escaped first, then capped: so a record that was cleaned quotes like the raw value.
     escaped = escape(escape(text), limit)
-    defused = "".join(f"\\u{ord(char):04x}" if char in MARKUP else char for char in escaped)
-    return defused.replace("://", ":\\u002f\\u002f")
+    return escaped.translate(MARKUP).replace("://", ":\\u002f\\u002f")
 
 
 def quote(text: str) -> str:

@@ -70,6 +70,19 @@ class AnalysisRows(BaseModel):
         return self.data.get(analysis, []) if isinstance(self.data, dict) else self.data
 
 
+class RankedUser(BaseModel):
+    """A user with the serving layer's risk, and the parts it is made of."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    user: str
+    risk: float
+    batch_score: float
+    is_anomaly: bool
+    realtime_score: float
+    open_alerts: dict[str, int] = Field(default_factory=dict)
+
+
 class Report(BaseModel):
     """``anomaly_report.json`` of the published batch run."""
 
@@ -89,6 +102,11 @@ class Fetched(Generic[T]):
     value: T | None = None
     is_missing: bool = False
     failure: str | None = None
+
+
+async def nothing() -> Fetched[Any]:
+    """Stand in for a call that is not made."""
+    return Fetched()
 
 
 class Sources:
@@ -130,6 +148,14 @@ class Sources:
     async def count(self, **filters: str | int | None) -> Fetched[Count]:
         """Count events exactly; the same filters."""
         return await self._get("/api/events/count", Count, REAL_TIME, dict(filters))
+
+    async def anomaly_count(self, **filters: str | int | None) -> Fetched[Count]:
+        """Count anomalous events exactly; the same filters."""
+        return await self._get("/api/anomalies/count", Count, REAL_TIME, dict(filters))
+
+    async def ranked_users(self, limit: int) -> Fetched[Page[RankedUser]]:
+        """Fetch the users that deserve attention most, by what both layers hold."""
+        return await self._get("/api/users", Page[RankedUser], REAL_TIME, {"limit": limit})
 
     async def event(self, event_id: str) -> Fetched[EventRecord]:
         """Fetch one event."""

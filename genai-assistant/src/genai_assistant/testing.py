@@ -254,11 +254,18 @@ class ServingDouble(_Server):
                 rows = _matching(world.events, params)
                 shares = {"batch": 0, "realtime": len(rows)}
                 return {"count": len(rows), **shares, "complete": world.complete}
+            case ["api", "anomalies", "count"]:
+                rows = _matching([one for one in world.events if one["is_anomaly"]], params)
+                shares = {"batch": 0, "realtime": len(rows)}
+                return {"count": len(rows), **shares, "complete": world.complete}
+            case ["api", "users"]:
+                return _page(_ranked(world), params)
             case ["api", "events" | "anomalies" | "alerts" as name]:
                 page = _page(_matching(getattr(world, name), params), params)
                 return {**page, "complete": world.complete} if page else None
             case ["api", "anomalies", "user", user]:
-                return _page([one for one in world.anomalies if one["user"] == user], params)
+                found = [one for one in world.anomalies if one["user"] == user]
+                return _page(_matching(found, params), params)
             case ["api", "events", key]:
                 return _found(world.events, "event_id", key)
             case ["api", "anomalies", key]:
@@ -332,6 +339,27 @@ def _page(rows: list[dict[str, Json]], params: dict[str, str]) -> Json:
         "complete": True,
         "sources": {},
     }
+
+
+def _ranked(world: World) -> list[dict[str, Json]]:
+    """Return users by what both layers hold, in the shape of ``/api/users``."""
+    rows = []
+    for name in {*world.users, *(one["user_id"] for one in world.alerts)}:
+        batch = world.users.get(name)
+        live = [one["anomaly_score"] for one in world.anomalies if one["user"] == name]
+        raised = [one["severity"] for one in world.alerts if one["user_id"] == name]
+        score = batch["anomaly_score_normalized"] if batch else 0.0
+        rows.append(
+            {
+                "user": name,
+                "risk": round(1 - (1 - score * 0.6) * (1 - max(live, default=0.0) * 0.6), 6),
+                "batch_score": score,
+                "is_anomaly": bool(batch and batch["is_anomaly"]),
+                "realtime_score": max(live, default=0.0),
+                "open_alerts": {severity: raised.count(severity) for severity in raised},
+            }
+        )
+    return sorted(rows, key=lambda row: (-row["risk"], row["user"]))
 
 
 def _found(rows: list[dict[str, Json]], name: str, key: str) -> Json:

@@ -1,9 +1,8 @@
 """This window beside the usual one: the same length of time, several times before."""
 
 import asyncio
-import statistics
 
-from genai_assistant.activity import Activity, activity, tell_fallback
+from genai_assistant.activity import SUPPORTING, Activity, activity, tell_fallback
 from genai_assistant.evidence import BATCH, LINE, PART, REAL_TIME, Findings, Ledger, Record
 from genai_assistant.hostile import quote
 from genai_assistant.phrases import counted, figure, spoken
@@ -13,7 +12,7 @@ from genai_assistant.records import event_record, source_address, verdict_record
 from genai_assistant.sources import Sources
 
 BEFORE = 5
-"""So many windows of the same length before this one make the usual."""
+"""So many windows of the same length before this one make the usual, their mean."""
 SHOWN = 3
 EXAMINED = 200
 MEASURES = {"events": {}, "failed_events": {"status": "failed"}}
@@ -21,13 +20,17 @@ MEASURES = {"events": {}, "failed_events": {"status": "failed"}}
 
 
 async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
-    """Compare counts with the median of the windows before, and addresses with those before."""
-    seen = await activity(sources, plan.window, page_size=EXAMINED, place=None, **filters(plan))
+    """Compare counts with the mean of the windows before, and addresses with those before."""
+    seen = await activity(
+        sources, plan.window, page_size=EXAMINED, place=None, counting="nothing", **filters(plan)
+    )
     findings = Findings(freshness=seen.freshness)
     if seen.failure:
         return findings
-    usual = await _usual(plan, sources, seen)
-    earlier = await sources.events(**filters(plan), end_time=seen.window.start_ms, limit=EXAMINED)
+    usual, earlier = await asyncio.gather(
+        _usual(plan, sources, seen),
+        sources.events(**filters(plan), end_time=seen.window.start_ms, limit=EXAMINED),
+    )
     if usual is None or earlier.value is None:
         return findings
     known = {source_address(row) for row in earlier.value.data}
@@ -49,7 +52,7 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
         return findings
     findings.say(
         f"{spoken(seen.window.label).capitalize()} there are {counted(record['events'], 'event')}"
-        f"{scope}; usual is {figure(record['usual_events'])}, the median of the {BEFORE} windows "
+        f"{scope}; usual is {figure(record['usual_events'])}, the mean of the {BEFORE} windows "
         "of that length before",
         cite,
     )
@@ -70,32 +73,33 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
                 verdict,
                 before=PART,
             )
-    findings.events = [event_record(row) for row in seen.rows]
+    findings.events = [event_record(row) for row in seen.rows[:SUPPORTING]]
     return findings
 
 
 async def _usual(plan: Plan, sources: Sources, seen: Activity) -> Record | None:
-    """Count the window and those before it; None when a count fails."""
+    """Count the window, and those before it together; None when a count fails."""
     window = seen.window
-    spans = [
-        (window.start_ms - number * window.length_ms, window.end_ms - number * window.length_ms)
-        for number in range(BEFORE + 1)
-    ]
-    record: Record = {}
-    for name, further in MEASURES.items():
-        given = {**filters(plan), **further}
-        found = await asyncio.gather(
-            *(
-                sources.count(**given, start_time=max(0, start), end_time=max(0, end))
-                for start, end in spans
-            )
+    before = max(0, window.start_ms - BEFORE * window.length_ms)
+    spans = [(window.start_ms, window.end_ms), (before, window.start_ms)]
+    given = [{**filters(plan), **further} for further in MEASURES.values()]
+    found = await asyncio.gather(
+        *(
+            sources.count(**limits, start_time=start, end_time=end)
+            for limits in given
+            for start, end in spans
         )
-        counts = [one.value.count for one in found if one.value is not None]
-        if len(counts) < len(spans):
-            return None
-        record[name] = counts[0]
-        record[f"usual_{name}"] = float(statistics.median(counts[1:]))
-        record[f"{name}_before"] = counts[1:]
+    )
+    counts = [one.value.count for one in found if one.value is not None]
+    if len(counts) < len(found):
+        return None
+    record: Record = {}
+    for name, now, earlier in zip(MEASURES, counts[::2], counts[1::2], strict=True):
+        record |= {
+            name: now,
+            f"usual_{name}": earlier / BEFORE,
+            f"{name}_in_windows_before": earlier,
+        }
     return record
 
 

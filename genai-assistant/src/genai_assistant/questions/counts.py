@@ -2,7 +2,13 @@
 
 import asyncio
 
-from genai_assistant.activity import PAGE, TOTAL_ONLY, activity, record_activity, tell_fallback
+from genai_assistant.activity import (
+    SUPPORTING,
+    TOTAL_ONLY,
+    activity,
+    record_activity,
+    tell_fallback,
+)
 from genai_assistant.clock import when
 from genai_assistant.evidence import BATCH, PART, REAL_TIME, Findings, Ledger
 from genai_assistant.phrases import counted, spoken
@@ -58,8 +64,14 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
 
 async def _scoped(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
     """Count what a question limits itself to: user, address, type, status, place."""
-    size = PAGE if plan.place else TOTAL_ONLY
-    seen = await activity(sources, plan.window, page_size=size, place=plan.place, **filters(plan))
+    seen = await activity(
+        sources,
+        plan.window,
+        page_size=TOTAL_ONLY,
+        place=plan.place,
+        counting="total",
+        **filters(plan),
+    )
     findings = Findings(freshness=seen.freshness)
     cite = record_activity(seen, ledger, **as_record(plan))
     if cite is None:
@@ -76,5 +88,5 @@ async def _scoped(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
     )
     tell_fallback(seen, findings, cite)
     findings.say(f"The last is at {when(seen.rows[0].timestamp)}", cite)
-    findings.events = [event_record(row) for row in seen.rows]
+    findings.events = [event_record(row) for row in seen.rows[:SUPPORTING]]
     return findings

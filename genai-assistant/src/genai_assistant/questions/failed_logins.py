@@ -5,7 +5,13 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from contracts.events import USER_LOGIN_FAILED
-from genai_assistant.activity import NO_DATA_FRESHNESS, Activity, activity, tell_fallback
+from genai_assistant.activity import (
+    NO_DATA_FRESHNESS,
+    SUPPORTING,
+    Activity,
+    activity,
+    tell_fallback,
+)
 from genai_assistant.clock import when
 from genai_assistant.evidence import LINE, PART, REAL_TIME, Findings, Ledger, Record
 from genai_assistant.hostile import quote
@@ -56,7 +62,7 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
     findings.freshness = found.freshness
     tell_fallback(found, findings, cite, f" among failed logins{scope}")
     _say_summary(findings, ledger.by_id()[cite].record, cite, scope, found)
-    findings.events = [event_record(row) for row in found.rows]
+    findings.events = [event_record(row) for row in found.rows[:SUPPORTING]]
     findings.context = CONTEXT
     if len(found.rows) >= BURST:
         findings.rules["FAILED_LOGINS"] = cite

@@ -13,16 +13,19 @@ from genai_assistant.questions.statements import alert_context, say_alert, say_a
 from genai_assistant.records import alert_record, anomaly_record, event_record
 from genai_assistant.sources import Sources
 
-PAGE = 200
+PAGE = 100
+EXAMINED = 50
 SHOWN = 3
 
 
 async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
     """State events, anomalies and alerts of the window, with the strongest of each."""
-    seen, anomalies, alerts = await asyncio.gather(
-        activity(sources, plan.window, page_size=TOTAL_ONLY),
-        sources.anomalies(limit=PAGE),
-        sources.alerts(limit=PAGE),
+    seen, alerts = await asyncio.gather(
+        activity(sources, plan.window, page_size=TOTAL_ONLY), sources.alerts(limit=PAGE)
+    )
+    window = {"start_time": seen.window.start_ms, "end_time": seen.window.end_ms}
+    anomalies, number = await asyncio.gather(
+        sources.anomalies(None, limit=EXAMINED, **window), sources.anomaly_count(**window)
     )
     findings = Findings(freshness=seen.freshness, window=(seen.window.start_ms, seen.window.end_ms))
     cite = record_activity(seen, ledger)
@@ -32,11 +35,8 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
         findings.say("No event is known", cite)
         return findings
     start, end = seen.window.start_ms, seen.window.end_ms
-    rows = [
-        row
-        for row in (anomalies.value.data if anomalies.value else [])
-        if start <= row.timestamp < end
-    ]
+    rows = anomalies.value.data if anomalies.value else []
+    anomalous = number.value.count if number.value else len(rows)
     raised = [
         one for one in (alerts.value.data if alerts.value else []) if start <= one.last_seen < end
     ]
@@ -47,7 +47,8 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
         REAL_TIME,
         {
             "window": seen.window.label,
-            "anomalous_events": len(rows),
+            "anomalous_events": anomalous,
+            "anomalous_events_examined": len(rows),
             "alerts": len(raised),
             "by_severity": {name: severities[name] for name in reversed(SEVERITIES)},
             "users": len({row.user for row in rows} | {alert.user_id for alert in raised}),
@@ -60,11 +61,10 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
         f"{counted(record['events'], 'event')}, the last at {when(record['last_event'])}",
         cite,
     )
-    capped = is_capped(anomalies.value, len(rows)) or is_capped(alerts.value, len(raised))
-    at_least = "at least " if capped else ""
+    at_least = "at least " if is_capped(alerts.value, len(raised)) else ""
     findings.say(
-        f"Among them are {at_least}{counted(len(rows), 'anomalous event')} and "
-        f"{counted(len(raised), 'alert')} ({severities['CRITICAL']} CRITICAL, "
+        f"Among them are {counted(anomalous, 'anomalous event')} and "
+        f"{at_least}{counted(len(raised), 'alert')} ({severities['CRITICAL']} CRITICAL, "
         f"{severities['HIGH']} HIGH)",
         found,
     )

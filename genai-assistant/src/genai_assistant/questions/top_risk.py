@@ -1,4 +1,4 @@
-"""Who is riskiest: the batch run's ranking beside live alerts and anomalies."""
+"""Who is riskiest: the serving layer's ranking, the batch run's, live alerts and anomalies."""
 
 import asyncio
 from collections import Counter
@@ -11,19 +11,21 @@ from genai_assistant.phrases import counted, figure
 from genai_assistant.planner import Plan
 from genai_assistant.questions.statements import anomaly_context, note_alert, say_anomaly
 from genai_assistant.records import alert_record, anomaly_record
-from genai_assistant.sources import Report, Sources
+from genai_assistant.sources import RankedUser, Report, Sources
 
-PAGE = 200
+PAGE = 100
+EXAMINED = 50
 SHOWN = 5
 EXAMPLES = 3
 HIGH_SCORE = 0.7
 
 
 async def investigate(_: Plan, sources: Sources, ledger: Ledger) -> Findings:
-    """Rank users by the batch run, and say who has most live anomalies and serious alerts."""
-    report, anomalies, alerts = await asyncio.gather(
+    """Rank users by both layers, then by the batch run; say who has most live anomalies."""
+    ranked, report, anomalies, alerts = await asyncio.gather(
+        sources.ranked_users(SHOWN),
         sources.report(),
-        sources.anomalies(limit=PAGE),
+        sources.anomalies(limit=EXAMINED),
         sources.alerts(resolved=False, limit=PAGE),
     )
     findings = Findings()
@@ -34,6 +36,8 @@ async def investigate(_: Plan, sources: Sources, ledger: Ledger) -> Findings:
         findings.say("No batch run has been published yet", cite)
     rows = anomalies.value.data if anomalies.value else []
     raised = alerts.value.data if alerts.value else []
+    if ranked.value:
+        _say_ranking(findings, ledger, ranked.value.data)
     if anomalies.value is not None or alerts.value is not None:
         _say_live(findings, ledger, rows, raised)
     if report.value and rows:
@@ -61,6 +65,24 @@ def _say_report(findings: Findings, ledger: Ledger, report: Report) -> None:
             f"Number {rank} is user {quote(user.user)}, {flagged}, with a normalised anomaly score "
             f"of {figure(user.anomaly_score_normalized)} over {counted(user.total_events, 'event')}",
             one,
+            before=PART if rank == 1 else LINE,
+        )
+
+
+def _say_ranking(findings: Findings, ledger: Ledger, users: list[RankedUser]) -> None:
+    """State the serving layer's risk, which joins batch score, live score and open alerts."""
+    for rank, user in enumerate(users, start=1):
+        record = {
+            "rank": rank,
+            **user.model_dump(),
+            "open_alerts": sum(user.open_alerts.values()),
+        }
+        cite = ledger.add("user_risk", REAL_TIME, record)
+        findings.say(
+            f"By both layers number {rank} is user {quote(user.user)} with a risk of "
+            f"{user.risk:.2f}: batch score {user.batch_score:.2f}, highest live anomaly score "
+            f"{user.realtime_score:.2f}, {counted(record['open_alerts'], 'open alert')}",
+            cite,
             before=PART if rank == 1 else LINE,
         )
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 
-from genai_assistant.activity import Activity, activity, tell_fallback
+from genai_assistant.activity import TOTAL_ONLY, Activity, activity, tell_fallback
 from genai_assistant.clock import when
 from genai_assistant.evidence import LINE, PART, REAL_TIME, Findings, Ledger
 from genai_assistant.fields import EVENT_TYPES, STATUSES, value_of
@@ -22,8 +22,14 @@ COUNTABLE = {"event_type": EVENT_TYPES, "status": STATUSES}
 async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
     """Rank a field's values: exactly where the serving layer counts them, else by newest rows."""
     field = plan.field or "user"
+    is_countable = field in COUNTABLE and plan.place is None
     seen = await activity(
-        sources, plan.window, page_size=EXAMINED, place=plan.place, **filters(plan)
+        sources,
+        plan.window,
+        page_size=TOTAL_ONLY if is_countable else EXAMINED,
+        place=plan.place,
+        counting="total",
+        **filters(plan),
     )
     findings = Findings(freshness=seen.freshness)
     if seen.failure:

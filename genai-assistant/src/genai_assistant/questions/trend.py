@@ -2,7 +2,7 @@
 
 import asyncio
 
-from genai_assistant.activity import TOTAL_ONLY, activity, tell_fallback
+from genai_assistant.activity import activity, tell_fallback
 from genai_assistant.clock import when
 from genai_assistant.evidence import LINE, PART, REAL_TIME, Findings, Ledger, Record
 from genai_assistant.phrases import counted, spoken
@@ -17,7 +17,9 @@ CHANGED = 1.2
 
 async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
     """Count each slice, and say whether the later half holds more than the earlier one."""
-    seen = await activity(sources, plan.window, page_size=TOTAL_ONLY, place=None, **filters(plan))
+    seen = await activity(
+        sources, plan.window, page_size=1, place=None, counting="nothing", **filters(plan)
+    )
     findings = Findings(freshness=seen.freshness)
     if seen.failure:
         return findings

@@ -2,7 +2,13 @@
 
 import asyncio
 
-from genai_assistant.activity import Activity, activity, record_activity, tell_fallback
+from genai_assistant.activity import (
+    SUPPORTING,
+    Activity,
+    activity,
+    record_activity,
+    tell_fallback,
+)
 from genai_assistant.clock import when
 from genai_assistant.evidence import BATCH, LINE, PART, REAL_TIME, Findings, Ledger, Record
 from genai_assistant.fields import EVENT_TYPES
@@ -22,7 +28,7 @@ async def of_user(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
     """Tell a user's events by type, failure, address, and the alerts that fall among them."""
     user = plan.user or ""
     seen, alerts, batch = await asyncio.gather(
-        activity(sources, plan.window, place=plan.place, user=user),
+        activity(sources, plan.window, place=plan.place, counting="details", user=user),
         sources.alerts(user=user, limit=ALERTS_PAGE),
         sources.user_verdict(user),
     )
@@ -50,7 +56,9 @@ async def of_user(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
 async def of_address(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
     """Tell what came from an address."""
     address = plan.address or ""
-    seen = await activity(sources, plan.window, place=plan.place, source_ip=address)
+    seen = await activity(
+        sources, plan.window, place=plan.place, counting="details", source_ip=address
+    )
     findings = Findings(freshness=seen.freshness, window=(seen.window.start_ms, seen.window.end_ms))
     _tell(findings, ledger, seen, "address", address, plan.place)
     return findings
@@ -80,7 +88,7 @@ def _tell(
         _say_event(findings, ledger, event_record(row), before=LINE if rank else PART)
         if row.event_type in EVENT_TYPES:
             findings.context += f" {row.event_type}"
-    findings.events = [event_record(row) for row in anomalous or seen.rows]
+    findings.events = [event_record(row) for row in (anomalous or seen.rows)[:SUPPORTING]]
 
 
 def _say_summary(
@@ -95,7 +103,7 @@ def _say_summary(
     else:
         newest = f"{record['events_examined']:,}"
         findings.say(f"{has}{number}", cite)
-        findings.say(f"What follows looks at the newest {newest}, back to {first}", cite)
+        findings.say(f"Types and addresses are those of the newest {newest}, back to {first}", cite)
     types = ", ".join(f"{number:,} {quote(kind)}" for kind, number in record["event_types"].items())
     findings.say(f"They are {types}", cite, before=PART)
     findings.say(

@@ -6,8 +6,8 @@ from typing import Literal
 from contracts.alerts import NOTIFIED_SEVERITIES, SEVERITIES, Alert
 from contracts.api import AnomalyRecord, EventRecord, UserAnomaly
 from genai_assistant.activity import (
+    SUPPORTING,
     activity,
-    is_capped,
     record_activity,
     summarised,
     tell_fallback,
@@ -30,7 +30,8 @@ from genai_assistant.sources import Fetched, Sources
 Opinion = Literal["anomalous", "watch", "normal", "unscored", "unknown"]
 
 SHOWN = 3
-ANOMALIES_PAGE = 200
+ANOMALIES_PAGE = 50
+ALERTS_PAGE = 100
 LIVE_THRESHOLD = 3
 """So many anomalous events in the window make a user anomalous to the live layer."""
 
@@ -58,14 +59,15 @@ VERDICTS: dict[tuple[Opinion, Opinion], tuple[str, float]] = {
 async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
     """Compare the batch verdict with what the user did in the window."""
     user = plan.user or ""
-    batch, seen, anomalies, alerts = await asyncio.gather(
+    batch, seen, alerts = await asyncio.gather(
         sources.user_verdict(user),
-        activity(sources, plan.window, user=user),
-        sources.anomalies(user, limit=ANOMALIES_PAGE),
-        sources.alerts(user=user, resolved=False, limit=ANOMALIES_PAGE),
+        activity(sources, plan.window, counting="details", user=user),
+        sources.alerts(user=user, resolved=False, limit=ALERTS_PAGE),
     )
+    window = {"start_time": seen.window.start_ms, "end_time": seen.window.end_ms}
+    anomalies = await sources.anomalies(user, limit=ANOMALIES_PAGE, **window)
     findings = Findings(freshness=seen.freshness, window=(seen.window.start_ms, seen.window.end_ms))
-    recent = _within(anomalies.value.data if anomalies.value else [], seen.window)
+    recent = anomalies.value.data if anomalies.value else []
     raised = [
         alert
         for alert in (alerts.value.data if alerts.value else [])
@@ -78,8 +80,7 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
     )
     live_cite: str | None
     if seen.rows:
-        capped = is_capped(anomalies.value, len(recent)) or is_capped(alerts.value, len(raised))
-        summary = _live_record(summarised(seen, user=user), recent, raised, is_capped=capped)
+        summary = _live_record(summarised(seen, user=user), recent, raised)
         live_cite = ledger.add("activity", REAL_TIME, summary)
     else:
         live_cite = record_activity(seen, ledger, user=user)
@@ -94,25 +95,18 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
     _say_examples(findings, ledger, recent, raised)
     if batch.value and batch_cite:
         _say_batch(findings, batch.value, batch_cite)
-    findings.events = [event_record(row) for row in seen.rows if row.is_anomaly] or [
+    findings.events = [event_record(row) for row in seen.rows if row.is_anomaly][:SUPPORTING] or [
         anomaly_record(anomaly) for anomaly in recent
     ]
     return findings
 
 
-def _within(rows: list[AnomalyRecord], window: Window) -> list[AnomalyRecord]:
-    return [row for row in rows if window.start_ms <= row.timestamp < window.end_ms]
-
-
-def _live_record(
-    summary: Record, recent: list[AnomalyRecord], raised: list[Alert], *, is_capped: bool
-) -> Record:
+def _live_record(summary: Record, recent: list[AnomalyRecord], raised: list[Alert]) -> Record:
     """Add what the anomaly and alert lists say, which reach further than the events page."""
     scores = [row.anomaly_score for row in recent]
     known = summary["highest_anomaly_score"]
     return {
         **summary,
-        "is_exact": summary["is_exact"] and not is_capped,
         "anomalous_events": max(summary["anomalous_events"], len(recent)),
         "highest_anomaly_score": max(
             [*scores, *([known] if known is not None else [])], default=None
