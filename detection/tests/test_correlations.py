@@ -137,6 +137,27 @@ def test_alerts_are_those_of_the_definition(batch, rules_of, kind, seed, late_ms
     assert [row for row, _ in result.alerts] == rows_that_begin(kind, events)
 
 
+@pytest.mark.parametrize("kind", CONDITIONS)
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(seed=st.integers(0, 10_000), late_ms=st.sampled_from((0, 90_000, 600_000)))
+def test_no_two_alerts_share_an_id(batch, rules_of, kind, seed, late_ms):
+    """Whatever comes late into an earlier window, and whatever another partition sees."""
+    events = [
+        event | {"timestamp": event["timestamp"] // 5_000 * 5_000}
+        for event in draw(seed, 60, late_ms)
+    ]
+    elsewhere = [event | {"event_id": f"b{number}"} for number, event in enumerate(events)]
+    alerts = [
+        alert
+        for partition in (events, elsewhere)
+        for _, alert in Engine(rules=rules_of[kind]).process(batch(*partition)).alerts
+    ]
+
+    assert len({alert.alert_id for alert in alerts}) == len(alerts)
+
+
 def test_only_the_latest_events_of_an_entity_are_held(batch, rules_of):
     engine = Engine(rules=rules_of["value_count"])
     events = [

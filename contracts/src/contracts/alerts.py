@@ -20,8 +20,8 @@ MAX_EVIDENCE = 50
 class Alert(BaseModel):
     """Something a rule found, with the evidence it rests on.
 
-    ``alert_id`` is a hash of rule, rule version, entity and window: a replay, a restart or the
-    other layer produces the same alert again, never a second one.
+    ``alert_id`` is a hash of rule, rule version, entity and the events in the window: a replay, a
+    restart or the other layer produces the same alert again, and no other alert has its id.
     """
 
     model_config = ConfigDict(

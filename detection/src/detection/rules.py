@@ -7,6 +7,7 @@ another one says that it still goes on.
 """
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -75,7 +76,7 @@ class Rule:
         ips = list(dict.fromkeys(ip for ip in evidence.ips if ip is not None))
         count = len(evidence.times)
         return Alert(
-            alert_id=self._alert_id(entity, first, last, evidence.escalated),
+            alert_id=self._alert_id(entity, time, event, evidence),
             user_id=event["user"],
             alert_type=self.alert_type,
             description=self.words.format(**{**event, "entity": ", ".join(entity), "count": count}),
@@ -92,11 +93,17 @@ class Rule:
             techniques=list(self.techniques),
         )
 
-    def _alert_id(self, entity: Sequence[str], first: int, last: int, escalated: bool) -> str:
-        parts = [self.rule_id, self.version, *entity, str(first), str(last)]
-        if escalated:
-            parts.append("escalated")
-        return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
+    def _alert_id(
+        self, entity: Sequence[str], time: int, event: Mapping[str, str], evidence: Evidence
+    ) -> str:
+        """Hash all that an alert says and the rule does not: two that differ have two ids.
+
+        Entity and window would not do: a late event changes what an earlier window holds, and
+        other partitions may see the same entity in the same seconds.
+        """
+        window = [evidence.times, evidence.ips, evidence.event_ids, evidence.escalated]
+        facts = [self.rule_id, self.version, *entity, time, dict(event), window]
+        return hashlib.blake2b(json.dumps(facts).encode(), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
