@@ -28,6 +28,7 @@ from speed_layer.status import Status as SpeedStatus
 
 REFERENCE = Path(__file__).parent / "reference"
 PACKAGES = (
+    "contracts",
     "event_generator",
     "speed_layer",
     "batch_layer",

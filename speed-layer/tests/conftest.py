@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from contracts.topics import ALL_TOPICS, MAX_MESSAGE_BYTES
 from event_generator.clock import EventClock
 from event_generator.security.stream import SecurityScenario, SecurityStream
+from local_stack.secure_testing import SecureListener, secure_listener
 from local_stack.testing import Broker
 from speed_layer.fault_testing import ForkedSpeedProcess
 from speed_layer.partition import Partition
@@ -46,8 +47,15 @@ def events() -> list[bytes]:
 
 
 @pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    with Broker(tmp_path_factory.mktemp("kafka")) as broker:
+def secured(tmp_path_factory: pytest.TempPathFactory) -> SecureListener:
+    return secure_listener(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory, secured: SecureListener) -> Iterator[Broker]:
+    folder = tmp_path_factory.mktemp("kafka")
+    listeners = {"SASL_SSL": secured.port}
+    with Broker(folder, listeners=listeners, properties=secured.properties) as broker:
         for topic in ALL_TOPICS:
             partitions = 2 if topic.name == TOPIC else 1
             broker.create_topic(topic.name, partitions, topic.config)

@@ -118,3 +118,25 @@ def publish_seam(lake_dir, seam):
     path.parent.mkdir(parents=True)
     path.write_text(manifest.model_dump_json())
     lake.write_current(lake_dir, "r1")
+
+
+def test_a_broker_with_tls_and_a_login_is_read_and_a_wrong_password_is_said(
+    new_fork, broker, secured
+):
+    settings = {
+        **secured.environment,
+        "SPEED_KAFKA_BOOTSTRAP_SERVERS": secured.bootstrap_servers,
+        "SPEED_TOPICS": ACTIVITY,
+    }
+    produce_activity(broker, 10)
+    process = new_fork(**settings).start()
+
+    def rows() -> int:
+        return sum(held["rows"] for held in process.json("/positions").get("partitions", []))
+
+    wait_for("records over TLS", lambda: rows() >= 10)
+    assert process.stop() == 0
+
+    refused = new_fork(**{**settings, "KAFKA_SASL_PASSWORD": "battery staple"}).start()
+    wait_for("the refusal in the log", lambda: "uthentication failed" in refused.log())
+    assert "battery staple" not in refused.log()

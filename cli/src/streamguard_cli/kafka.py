@@ -5,6 +5,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from contracts.kafka_access import kafka_access
 from streamguard_cli.errors import DeliveryError
 
 BROKER_PATIENCE_SECONDS = 30.0
@@ -20,6 +21,7 @@ def producer_config(broker: str) -> dict[str, Any]:
     """Return librdkafka options; see its CONFIGURATION.md for what each one means."""
     return {
         "bootstrap.servers": broker,
+        **kafka_access().librdkafka(),
         "client.id": "streamguard",
         "enable.idempotence": True,
         "message.timeout.ms": int(DELIVERY_PATIENCE_SECONDS * 1000),

@@ -8,6 +8,7 @@
 * ``decoder``       raw JSON bytes to columns; a bad record costs only itself
 * ``views``         files and rows that the speed and batch layers publish
 * ``lake``          where things lie in the lake
+* ``kafka_access``  TLS and login of every Kafka client
 * ``api``           bodies that the REST services exchange
 * ``schemas``       JSON Schemas of the above
 """

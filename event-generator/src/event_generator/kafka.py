@@ -7,6 +7,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from contracts.kafka_access import kafka_access
 from event_generator.errors import OutputError, StoppedError
 from event_generator.sinks import Delivery, Say
 from event_generator.stopping import StopSignal
@@ -28,6 +29,7 @@ def producer_config(broker: str) -> dict[str, Any]:
     """Return librdkafka options; see its CONFIGURATION.md for what each one means."""
     return {
         "bootstrap.servers": broker,
+        **kafka_access().librdkafka(),
         "client.id": "event-generator",
         "enable.idempotence": True,
         # An event waits for its broker for ever; only the operator ends the waiting.

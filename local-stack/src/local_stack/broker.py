@@ -8,8 +8,8 @@ import os
 import subprocess
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from local_stack.errors import BrokerError
@@ -31,6 +31,10 @@ class BrokerSpec:
     controller_port: int
     host: str = "127.0.0.1"
     heap_mib: int = 256
+    listeners: Mapping[str, int] = field(default_factory=dict)
+    """Ports of further listeners by security protocol, such as ``SASL_SSL``."""
+    properties: Mapping[str, str] = field(default_factory=dict)
+    """Properties to set or replace, such as what those listeners need."""
 
     @property
     def bootstrap_servers(self) -> str:
@@ -49,16 +53,19 @@ def server_properties(spec: BrokerSpec) -> str:
     The controller's address stands in ``controller.quorum.voters``, not in the formatted data,
     so that a stack may change its ports and keep its topics.
     """
-    properties = {
+    clients = {"PLAINTEXT": spec.port, **spec.listeners}
+    addresses = [f"{name}://{spec.host}:{port}" for name, port in clients.items()]
+    properties: dict[str, object] = {
         "process.roles": "broker,controller",
         "node.id": "1",
         "controller.quorum.voters": f"1@{spec.host}:{spec.controller_port}",
-        "listeners": (
-            f"PLAINTEXT://{spec.host}:{spec.port},CONTROLLER://{spec.host}:{spec.controller_port}"
-        ),
-        "advertised.listeners": f"PLAINTEXT://{spec.host}:{spec.port}",
+        "listeners": ",".join([*addresses, f"CONTROLLER://{spec.host}:{spec.controller_port}"]),
+        "advertised.listeners": ",".join(addresses),
         "controller.listener.names": "CONTROLLER",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listener.security.protocol.map": ",".join(
+            [*(f"{name}:{name}" for name in clients), "CONTROLLER:PLAINTEXT"]
+        ),
+        "inter.broker.listener.name": "PLAINTEXT",
         "log.dirs": spec.data_dir / "log",
         # One node: nothing can be replicated.
         "offsets.topic.replication.factor": 1,
@@ -82,6 +89,7 @@ def server_properties(spec: BrokerSpec) -> str:
         "num.network.threads": 2,
         "num.io.threads": 4,
     }
+    properties |= spec.properties
     return "".join(f"{name}={value}\n" for name, value in properties.items())
 
 

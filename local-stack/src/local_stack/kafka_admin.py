@@ -8,6 +8,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from contracts.kafka_access import kafka_access
 from local_stack.errors import BrokerError
 
 _POLL_SECONDS = 0.1
@@ -18,6 +19,7 @@ def admin_client(bootstrap_servers: str) -> AdminClient:
     """Return a client that keeps its connection errors to itself; callers report them."""
     options: dict[str, Any] = {
         "bootstrap.servers": bootstrap_servers,
+        **kafka_access().librdkafka(),
         "log_level": 0,
         "error_cb": lambda _error: None,
         "socket.connection.setup.timeout.ms": 5000,

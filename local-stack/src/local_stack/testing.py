@@ -27,7 +27,7 @@ class Broker:
     """One KRaft node on free ports of 127.0.0.1, with its data under a folder of the test.
 
     Ports and data stay the same over ``stop``, ``kill`` and ``start``. Topics are not created
-    by use: call ``create_topic``.
+    by use: call ``create_topic``. ``listeners`` and ``properties`` are those of ``BrokerSpec``.
     """
 
     def __init__(
@@ -36,6 +36,8 @@ class Broker:
         *,
         tools_dir: Path = _REPOSITORY / ".tools",
         start_timeout_seconds: float = 180,
+        listeners: Mapping[str, int] | None = None,
+        properties: Mapping[str, str] | None = None,
     ) -> None:
         self._start_timeout_seconds = start_timeout_seconds
         self._log_file = path / "broker.log"
@@ -50,6 +52,8 @@ class Broker:
             java=find_java(tools_dir),
             port=port,
             controller_port=controller_port,
+            listeners=listeners or {},
+            properties=properties or {},
         )
 
     @property

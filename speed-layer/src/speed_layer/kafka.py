@@ -11,6 +11,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from contracts.kafka_access import kafka_access
 from contracts.topics import MAX_MESSAGE_BYTES
 from speed_layer.segments import Records
 from speed_layer.settings import Settings
@@ -34,6 +35,7 @@ def consumer_config(settings: Settings, error_cb: ErrorCallback) -> dict[str, An
     """
     return {
         "bootstrap.servers": settings.kafka_bootstrap_servers,
+        **kafka_access().librdkafka(),
         "group.id": settings.consumer_group,
         "client.id": "speed-layer",
         "partition.assignment.strategy": "cooperative-sticky",
@@ -60,6 +62,7 @@ def producer_config(servers: str, error_cb: ErrorCallback) -> dict[str, Any]:
     """Return librdkafka options of the outbox's producer: idempotent, never giving up."""
     return {
         "bootstrap.servers": servers,
+        **kafka_access().librdkafka(),
         "client.id": "speed-layer-outbox",
         "enable.idempotence": True,
         "linger.ms": 5,
