@@ -117,6 +117,10 @@ bench-models: $(SETUP_STAMP) ## Batch layer: AUC of the forest, beside scikit-le
 bench-fraud: $(SETUP_STAMP) ## Batch layer: precision and recall of the fraud scoring, beside the largest amounts
 	@$(BIN)/python benchmarks/bench_fraud.py
 
+.PHONY: bench-transactions
+bench-transactions: $(SETUP_STAMP) ## Batch layer: seeding, the last page of a million rows, the stream beside batches
+	@$(BIN)/python benchmarks/bench_transactions.py
+
 .PHONY: bench-serving
 bench-serving: $(SETUP_STAMP) ## Serving layer: answers over a million merged events
 	@$(BIN)/python benchmarks/bench_serving.py
