@@ -8,10 +8,11 @@ from batch_layer.errors import InvalidRequestError, ModelError, RunNotFoundError
 from batch_layer.security.artifacts import load_model, model_of_run, save_model
 from batch_layer.security.attribution import contributions
 from batch_layer.security.comparison import compare
-from batch_layer.security.models import judge, normalize, tail_threshold, train
+from batch_layer.security.models import judge, normalize, train
 from batch_layer.security.patterns import mark_sent, patterns_of, pending, write_patterns
 from batch_layer.security.scaling import MODEL_FEATURES, model_input
 from batch_layer.security.segments import TYPICAL
+from batch_layer.security.thresholds import tail_threshold
 from batch_layer.security.users import user_rows, write_users
 from batch_layer.security.views import user_files
 from contracts import lake as lay_out
@@ -93,7 +94,7 @@ def table(columns: dict[str, np.ndarray]) -> pa.Table:
 
 
 @pytest.mark.parametrize("algorithm", ["isolation_forest", "kmeans"])
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, 61])
 def test_three_planted_of_two_hundred_are_found(algorithm, seed):
     columns = population(200, seed)
     plant(columns, [20, 90, 160])
@@ -232,6 +233,18 @@ def test_the_threshold_ignores_the_outliers_it_is_to_find():
     assert tail_threshold(with_outliers) == pytest.approx(tail_threshold(normal), rel=0.15)
 
 
+@pytest.mark.parametrize("users", [200, 2000])
+@pytest.mark.parametrize("shape", [1.1, 1.3, 1.6])
+def test_about_half_a_user_lies_beyond_the_threshold_whatever_the_tail(shape, users):
+    rng = np.random.default_rng(3)
+    above = []
+    for _ in range(200):
+        scores = rng.weibull(shape, users) * rng.choice([-1, 1], users)
+        above.append((scores > tail_threshold(scores)).sum())
+
+    assert 0.05 < np.mean(above) < 1.5
+
+
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     """A run whose model is in the lake: the lake, the features, the verdicts."""
@@ -296,16 +309,20 @@ def test_a_model_that_is_not_what_was_saved_is_not_used(saved, tmp_path):
         load_model(tmp_path / "nowhere")
 
 
-def test_a_user_has_the_same_score_in_another_population_like_it():
+def test_a_score_means_the_same_tomorrow_and_in_another_population_like_it():
+    populations = {seed: population(300, seed) for seed in (21, 22)}
+    tomorrow = {name: values.copy() for name, values in populations[21].items()}
+    for name, values in tomorrow.items():  # a tenth of the users are new
+        values[270:] = population(30, 23)[name]
     scores = []
-    for seed in (21, 22):
-        columns = population(300, seed)
-        for name, values in columns.items():  # the same three users in both
+    for columns in (populations[21], tomorrow, populations[22]):
+        for name, values in columns.items():  # the same three users in all
             values[:3] = population(3, 99)[name]
         plant(columns, [0, 1, 2])
         scores.append(judge(table(columns), "isolation_forest", None).normalized[:3])
 
-    assert scores[0] == pytest.approx(scores[1], abs=0.1)
+    assert scores[1] == pytest.approx(scores[0], abs=0.1)
+    assert scores[2] == pytest.approx(scores[0], abs=0.15)
 
 
 def test_drift_names_the_feature_that_moved_and_no_other(saved):

@@ -1,12 +1,9 @@
 """Isolation Forest and K-Means over users' features, and where normal ends.
 
 No fixed share of users is anomalous by definition. The threshold is where a population like the
-middle of this one would be expected to hold half a user: the tail above the median is taken to
-fall off exponentially, at the pace seen between the 50th and 90th percentile, which a few outliers
-do not move.
+middle of this one would be expected to hold half a user, see ``thresholds``.
 """
 
-import math
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Literal
@@ -20,6 +17,7 @@ from batch_layer.security.attribution import contributions
 from batch_layer.security.drift import Distribution, distribution, drift
 from batch_layer.security.scaling import MODEL_FEATURES, Scaling, model_input
 from batch_layer.security.segments import FIT_RANGE, Segment, segments_of
+from batch_layer.security.thresholds import tail_threshold
 
 Algorithm = Literal["isolation_forest", "kmeans"]
 ALGORITHMS: tuple[Algorithm, ...] = ("isolation_forest", "kmeans")
@@ -35,8 +33,6 @@ NORMALIZED_THRESHOLD: dict[str, float] = {"isolation_forest": 0.5, "kmeans": 0.8
 MAX_EXPLAINED = 200
 """The strangest users have their score attributed to features; the others only show the farthest."""
 
-_EXPECTED_FALSE = 0.5
-_CAUTION = 5
 _MAX_SAMPLES = 8192
 _REASONS = 5
 _REASON_DISTANCE = 3.0
@@ -227,25 +223,6 @@ def train(features: pa.Table, run_id: str = "", previous: Model | None = None) -
         previous, columns, scores["isolation_forest"]
     )
     return model
-
-
-def tail_threshold(scores: Floats) -> float:
-    """Return the score above which a population like this one's middle has half a user.
-
-    Examples:
-        >>> rng = np.random.default_rng(7)
-        >>> normal = rng.exponential(1.0, 1000)
-        >>> bool((normal > tail_threshold(normal)).sum() <= 2)
-        True
-    """
-    median, upper = np.quantile(scores, [0.5, 0.9])
-    pace = (upper - median) / math.log(5)
-    # Equal scores differ by rounding only: nobody stands out.
-    smallest = 1e-9 * max(1.0, abs(float(median)))
-    reach = max(math.log(0.5 * len(scores) / _EXPECTED_FALSE), math.log(5))
-    # Of few users the pace itself is a guess: be slow to call one of them anomalous.
-    reach *= 1 + _CAUTION / len(scores)
-    return float(median + max(pace * reach, smallest))
 
 
 def normalize(

@@ -93,12 +93,12 @@ class Scaling:
         spread = np.where(robust > tiny, robust, np.where(plain > tiny, plain, 1.0))
         standard = np.clip((columns - center) / spread, -3, 3)
         mean = standard.mean(axis=0)
-        _, singular, rows = np.linalg.svd(standard - mean, full_matrices=False)
-        deviations = singular / np.sqrt(len(columns))
+        variances, axes = np.linalg.eigh(_covariance(standard - mean))
+        deviations = np.sqrt(np.maximum(variances, 0.0))
         kept = deviations > _SMALLEST_SPREAD
         if not kept.any():
             return cls(center, spread, mean, np.eye(len(center)))
-        return cls(center, spread, mean, rows[kept].T / deviations[kept])
+        return cls(center, spread, mean, axes[:, kept] / deviations[kept])
 
     def standardise(self, columns: Floats) -> Floats:
         """Return columns in robust deviations from the median, bounded."""
@@ -124,6 +124,21 @@ class Scaling:
             "mean": self.mean.tolist(),
             "axes": self.axes.tolist(),
         }
+
+
+def _covariance(centred: Floats) -> Floats:
+    """Return the covariance of columns, shrunk towards equal spread by Ledoit and Wolf (2004).
+
+    The narrow axes of few users are mostly chance, and whitening would blow just these up.
+    """
+    users, columns = centred.shape
+    plain = centred.T @ centred / users
+    level = np.trace(plain) / columns
+    apart = float(((plain - level * np.eye(columns)) ** 2).sum())
+    chance = float(((centred**2).sum(axis=1) ** 2).mean() - (plain**2).sum()) / users
+    share = min(chance / apart, 1.0) if apart > 0 else 0.0
+    shrunk: Floats = (1 - share) * plain + share * level * np.eye(columns)
+    return shrunk
 
 
 def _numbers(column: pa.ChunkedArray) -> Floats:
