@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from detection.sigma import BUILTIN
@@ -53,3 +55,11 @@ def test_what_is_not_supported_is_refused_with_the_reason(tmp_path, capsys, old,
 def test_no_such_file(capsys):
     assert main(["rules", "check", "/no/such/file"]) == 1
     assert capsys.readouterr().err == "streamguard: /no/such/file: no such file or folder\n"
+
+
+def test_rules_and_their_examples_as_json(capsys):
+    assert main(["rules", "test", str(BURST), "--json"]) == 0
+    body = json.loads(capsys.readouterr().out)
+    [rule] = body["rules"]
+    assert (rule["rule_id"], rule["severity"]) == ("failed-login-burst", "HIGH")
+    assert (body["failed"], body["passed"]) == (0, len(rule["examples"]))

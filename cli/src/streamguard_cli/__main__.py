@@ -1,19 +1,22 @@
 """``streamguard VERB``: flags to verbs, errors to one line and an exit code."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 
-from streamguard_cli import ask, ingest, rules
+from streamguard_cli import alerts, ask, completion, events, ingest, rules, runs, state, users
 from streamguard_cli.errors import CommandError
 from streamguard_cli.output import say
+
+VERBS = (events, alerts, users, runs, state, ask, ingest, rules, completion)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command."""
     parser = argparse.ArgumentParser(prog="streamguard", description="Work with StreamGuard.")
     commands = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for verb in (ingest, rules, ask):
+    for verb in VERBS:
         verb.add_parser(commands)
     return parser
 
@@ -27,6 +30,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CommandError as error:
         say(str(error))
         return error.exit_code
+    except KeyboardInterrupt:
+        return 0  # how a person ends --follow
+    except BrokenPipeError:
+        # The reader has left (`| head`): what is still buffered must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 if __name__ == "__main__":

@@ -2,12 +2,14 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from detection import sigma
 from detection.errors import RuleError
-from detection.rules import RuleSet
+from detection.rules import Rule, RuleSet
 from streamguard_cli.errors import InputError, RefusedRuleError
 from streamguard_cli.output import printable, result
+from streamguard_cli.tables import show_json
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -19,7 +21,14 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         ("test", test, "run the examples that stand in the file"),
     ):
         verb = verbs.add_parser(name, help=what)
-        verb.add_argument("file", metavar="FILE", help="rule file, or folder of *.yml files")
+        verb.add_argument(
+            "file",
+            metavar="FILE",
+            nargs="?",
+            default=str(sigma.BUILTIN),
+            help="rule file, or folder of *.yml files (default: the rules that come with StreamGuard)",
+        )
+        verb.add_argument("--json", action="store_true", help="print rules, and examples, as JSON")
         verb.set_defaults(run=run)
 
 
@@ -30,7 +39,10 @@ def check(options: argparse.Namespace) -> int:
         CommandError: If there is no such file, or a rule is refused.
     """
     rules = _load(options.file)
-    for rule in (each.rule for each in rules.correlations if each.rule is not None):
+    if options.json:
+        show_json({"rules": _described(rules)})
+        return 0
+    for rule in _rules(rules):
         techniques = ", ".join(rule.techniques) or "no technique"
         result(f"ok  {rule.rule_id} (version {rule.version}): {rule.severity}, {techniques}")
     return 0
@@ -42,7 +54,28 @@ def test(options: argparse.Namespace) -> int:
     Raises:
         CommandError: If there is no such file, or a rule is refused.
     """
-    outcomes = sigma.run_examples(_load(options.file))
+    rules = _load(options.file)
+    outcomes = sigma.run_examples(rules)
+    failed = sum(not outcome.passed for outcome in outcomes)
+    if options.json:
+        told = [
+            {
+                **rule,
+                "examples": [
+                    {
+                        "example": each.example,
+                        "passed": each.passed,
+                        "expected": each.expected,
+                        "raised": each.raised,
+                    }
+                    for each in outcomes
+                    if each.rule_id == rule["rule_id"]
+                ],
+            }
+            for rule in _described(rules)
+        ]
+        show_json({"passed": len(outcomes) - failed, "failed": failed, "rules": told})
+        return 1 if failed else 0
     for outcome in outcomes:
         result(f"{'ok    ' if outcome.passed else 'FAILED'}  {outcome.rule_id}: {outcome.example}")
         if not outcome.passed:
@@ -50,9 +83,24 @@ def test(options: argparse.Namespace) -> int:
             result(f"        expected alerts: {wanted}; raised: {outcome.raised}")
             for description in outcome.descriptions:
                 result(f"        {printable(description)}")
-    failed = sum(not outcome.passed for outcome in outcomes)
     result(f"{len(outcomes) - failed} passed, {failed} failed")
     return 1 if failed else 0
+
+
+def _rules(rules: RuleSet) -> list[Rule]:
+    return [each.rule for each in rules.correlations if each.rule is not None]
+
+
+def _described(rules: RuleSet) -> list[dict[str, Any]]:
+    return [
+        {
+            "rule_id": rule.rule_id,
+            "version": rule.version,
+            "severity": rule.severity,
+            "techniques": list(rule.techniques),
+        }
+        for rule in _rules(rules)
+    ]
 
 
 def _load(file: str) -> RuleSet:
