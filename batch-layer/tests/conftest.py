@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 from batch_layer.settings import Settings
 from batch_layer.spark import create_session
 from contracts.topics import MAX_MESSAGE_BYTES
+from local_stack.secure_testing import SecureListener, secure_listener
 from local_stack.testing import Broker
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -32,9 +33,17 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
 
 
 @pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+def secured(tmp_path_factory: pytest.TempPathFactory) -> SecureListener:
+    """The broker's listener with TLS and a login."""
+    return secure_listener(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory, secured: SecureListener) -> Iterator[Broker]:
     """One real broker for the whole run: give each test its own topic names or its own lake."""
-    with Broker(tmp_path_factory.mktemp("kafka")) as broker:
+    folder = tmp_path_factory.mktemp("kafka")
+    listeners = {"SASL_SSL": secured.port}
+    with Broker(folder, listeners=listeners, properties=secured.properties) as broker:
         yield broker
 
 

@@ -19,6 +19,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs f
 from confluent_kafka.cimpl import NewTopic
 
 from batch_layer.errors import BrokerError, ServiceUnavailableError
+from contracts.kafka_access import kafka_access
 from contracts.topics import MAX_MESSAGE_BYTES
 
 if TYPE_CHECKING:
@@ -39,6 +40,15 @@ class TopicOffsets:
     next: Offsets
 
 
+def admin_client(bootstrap_servers: str) -> AdminClient:
+    """Return a client that asks the brokers about topics.
+
+    librdkafka would log every refused connection to stderr; the errors raised here say it once.
+    """
+    access = kafka_access().librdkafka()
+    return AdminClient({"bootstrap.servers": bootstrap_servers, **access, "log_level": 0})
+
+
 def topic_offsets(
     bootstrap_servers: str, topics: Iterable[str], timeout: "timedelta"
 ) -> dict[str, TopicOffsets]:
@@ -51,8 +61,7 @@ def topic_offsets(
         BrokerError: If the broker does not answer in time.
     """
     seconds = timeout.total_seconds()
-    # librdkafka logs every refused connection to stderr; the error raised here says it once.
-    client = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    client = admin_client(bootstrap_servers)
     try:
         found = client.list_topics(timeout=seconds).topics
         partitions = [
@@ -90,7 +99,7 @@ def topic_ids(
     if not names:
         return {}
     seconds = timeout.total_seconds()
-    client = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    client = admin_client(bootstrap_servers)
     try:
         futures = client.describe_topics(TopicCollection(names), request_timeout=seconds)
         described = {topic: future.result().topic_id for topic, future in futures.items()}
@@ -125,10 +134,16 @@ def _describe(error: KafkaException, bootstrap_servers: str, seconds: float) -> 
     return f"the broker at {bootstrap_servers} did not answer within {seconds:.0f} s: {reason}"
 
 
+def connection_options(bootstrap_servers: str) -> dict[str, str]:
+    """Return the options of Spark's Kafka source and sink that say where and how to connect."""
+    access = {f"kafka.{name}": value for name, value in kafka_access().java().items()}
+    return {"kafka.bootstrap.servers": bootstrap_servers, **access}
+
+
 def source_options(bootstrap_servers: str) -> dict[str, str]:
     """Return options of Spark's Kafka source that every read shares."""
     return {
-        "kafka.bootstrap.servers": bootstrap_servers,
+        **connection_options(bootstrap_servers),
         # Both layers see the same records: none of an aborted transaction.
         "kafka.isolation.level": "read_committed",
         # A record of the largest size a topic takes must fit into one fetch.
@@ -144,7 +159,7 @@ def ensure_topic(settings: "Settings", topic: "TopicSpec") -> None:
     Raises:
         ServiceUnavailableError: If the broker does not answer or refuses.
     """
-    client = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 0})
+    client = admin_client(settings.kafka_bootstrap_servers)
     request = NewTopic(topic.name, topic.partitions, config=topic.config)
     seconds = settings.kafka_timeout.total_seconds()
     try:
@@ -179,6 +194,7 @@ def send(
     producer = Producer(
         {
             "bootstrap.servers": bootstrap_servers,
+            **kafka_access().librdkafka(),
             "enable.idempotence": True,
             "compression.type": "lz4",
             "message.max.bytes": MAX_MESSAGE_BYTES,

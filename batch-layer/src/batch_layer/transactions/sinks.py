@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from pyspark import StorageLevel
 from pyspark.sql import functions as F
 
+from batch_layer.kafka import connection_options
 from batch_layer.transactions import metrics
 from batch_layer.transactions.parsing import malformed, parsed, valid
 from contracts.lake import STREAM_TRANSACTIONS
@@ -79,7 +80,7 @@ class TransactionSink:
         (
             bad.select("key", "value", headers.alias("headers"))
             .write.format("kafka")
-            .option("kafka.bootstrap.servers", self.bootstrap_servers)
+            .options(**connection_options(self.bootstrap_servers))
             .option("topic", dead_letter_topic(self.topic))
             .option("kafka.max.request.size", 16 * 1024 * 1024)
             .option("includeHeaders", "true")
