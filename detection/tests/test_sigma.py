@@ -86,7 +86,9 @@ def correlation(body=COUNT, options=""):
             id="other-product",
         ),
         pytest.param(rule(options="supress: 1h"), "odd-thing", "supress", id="misspelt-option"),
-        pytest.param(rule(options="suppress: soon"), "odd-thing", "soon", id="no-time"),
+        pytest.param(
+            rule(options="suppress: soon"), "odd-thing", "streamguard.suppress:", id="no-time"
+        ),
         pytest.param(rule(options='words: "{secret}"'), "odd-thing", "secret", id="words"),
         pytest.param(
             rule().replace("negative:", "positive_too:"), "odd-thing", "examples", id="bad-examples"
@@ -118,6 +120,28 @@ def correlation(body=COUNT, options=""):
             "whole",
             "aliases",
             id="aliases",
+        ),
+        pytest.param(
+            rule().replace("level:", "leevl:"), "odd-thing", "no key leevl", id="misspelt-key"
+        ),
+        pytest.param(rule().replace("level: high\n", ""), "odd-thing", "level:", id="no-level"),
+        pytest.param(
+            rule().replace("  condition: one", "  condition: one\n  timeframe: 5m"),
+            "odd-thing",
+            "detection.timeframe",
+            id="timeframe",
+        ),
+        pytest.param(
+            rule().replace("t1110.003", "t11"), "odd-thing", "tags: attack.t11", id="no-technique"
+        ),
+        pytest.param(
+            rule().replace("{event: {}}", "{event: {port: ssh}}"),
+            "odd-thing",
+            "examples.negative.0.events.0.event: Value error, port: 'ssh' is no int",
+            id="example-of-another-type",
+        ),
+        pytest.param(
+            correlation(COUNT.replace("2}", "2.5}")), "whole", "condition: 2.5", id="half-a-count"
         ),
         pytest.param("a: [", "", "YAML", id="no-yaml"),
         pytest.param("", "", "no rule", id="empty"),

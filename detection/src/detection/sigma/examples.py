@@ -48,6 +48,12 @@ class Step(_Strict):
         unknown = sorted(value.keys() - _COLUMNS)
         if unknown:
             raise ValueError(f"no field {', '.join(unknown)} in events")
+        for name, given in value.items():
+            kind = EVENT_SCHEMA.field(name).type
+            try:
+                pa.array([given], kind)
+            except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+                raise ValueError(f"{name}: {given!r} is no {kind}") from error
         return value
 
     def rows(self) -> Iterator[dict[str, Any]]:

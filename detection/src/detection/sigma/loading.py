@@ -1,20 +1,11 @@
-"""Rule files to a rule set.
-
-A file holds one or more Sigma documents. A document with a ``level`` raises alerts; one without
-is a part of others. Beside the keys of Sigma, a document that alerts has ``streamguard`` (how its
-alerts look, see ``Options``) and ``examples``.
-"""
+"""Rule files to a rule set: what the documents mean; ``documents`` reads them."""
 
 import hashlib
 import string
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import cast
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sigma.collection import SigmaCollection
 from sigma.correlations import (
     SigmaCorrelationCondition,
     SigmaCorrelationConditionOperator,
@@ -29,7 +20,7 @@ from detection.errors import RuleError
 from detection.rules import Correlation, CorrelationType, Example, Rule, RuleSet
 from detection.selections import CODED, Selection
 from detection.sigma.conditions import UnsupportedError, check_field, selection_of
-from detection.sigma.examples import Examples
+from detection.sigma.documents import Document, read_documents
 
 PRODUCT = "streamguard"
 MOST_COUNTED = 200
@@ -51,52 +42,6 @@ _SEVERITIES: dict[str, Severity] = {
 }
 _MOST_SOURCES = 8
 
-_Section = TypeVar("_Section", bound=BaseModel)
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-
-class Escalation(_Strict):
-    """From how many on alerts have another severity."""
-
-    count: int
-    level: str
-
-
-class Options(_Strict):
-    """How the alerts of a rule look."""
-
-    version: str = Field("1", coerce_numbers_to_str=True)
-    alert_type: str | None = Field(None, description="Default: the name in capitals.")
-    words: str | None = Field(None, description="Description of alerts; default: the title.")
-    suppress: str = "1h"
-    group_by: list[str] = Field(default_factory=lambda: ["user"], alias="group-by")
-    escalate: Escalation | None = None
-    resolved: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """One document of a rule file: as pySigma reads it, and as it stands there."""
-
-    path: Path
-    sigma: SigmaRule | SigmaCorrelationRule
-    options: Options
-    examples: Examples
-
-    @property
-    def name(self) -> str:
-        return str(self.sigma.name)
-
-    @property
-    def is_alerting(self) -> bool:
-        return self.sigma.level is not None
-
-    def refuse(self, reason: str) -> RuleError:
-        return RuleError(self.path, self.name, reason)
-
 
 def load_rules(path: Path) -> RuleSet:
     """Return the rules of a file, or of all ``*.yml`` files in a folder; see ``sigma.load``."""
@@ -109,64 +54,12 @@ def load_rules(path: Path) -> RuleSet:
             data = each.read_bytes()
         except OSError as error:
             raise RuleError(each, "", f"cannot be read: {error.strerror}") from error
-        for document in _documents(each, data):
+        for document in read_documents(each, data):
             if document.name in documents:
                 other = documents[document.name].path
                 raise document.refuse(f"the name is taken already, in {other}")
             documents[document.name] = document
     return _rule_set(documents)
-
-
-def _documents(path: Path, data: bytes) -> Iterator[Document]:
-    try:
-        texts = [text for text in yaml.safe_load_all(data) if text is not None]
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RuleError(path, "", f"is no YAML: {error}") from error
-    if not texts:
-        raise RuleError(path, "", "holds no rule")
-    for number, text in enumerate(texts, 1):
-        if not isinstance(text, dict) or not isinstance(text.get("name"), str):
-            raise RuleError(path, f"document {number}", "has no name: rules are known by it")
-        if "filter" in text:
-            raise RuleError(path, text["name"], "Sigma filters are not supported")
-        if text.get("action"):
-            raise RuleError(path, text["name"], "the key action is not supported")
-    try:
-        collection = SigmaCollection.from_dicts(texts)
-    except SigmaError as error:
-        raise RuleError(path, _guilty(texts), str(error)) from error
-    by_name = {
-        str(rule.name): cast("SigmaRule | SigmaCorrelationRule", rule) for rule in collection
-    }
-    for text in texts:
-        yield _document(path, text, by_name[text["name"]])
-
-
-def _guilty(texts: list[dict[str, Any]]) -> str:
-    """Return the name of the first document that pySigma refuses, as far as one alone is to blame."""
-    for text in texts:
-        try:
-            SigmaCollection.from_dicts([text], resolve_references=False)
-        except SigmaError:
-            return str(text["name"])
-    return ""
-
-
-def _document(
-    path: Path, text: dict[str, Any], sigma: SigmaRule | SigmaCorrelationRule
-) -> Document:
-    options = _section(path, text, "streamguard", Options)
-    examples = _section(path, text, "examples", Examples)
-    return Document(path, sigma, options, examples)
-
-
-def _section(path: Path, text: dict[str, Any], key: str, model: type[_Section]) -> _Section:
-    try:
-        return model.model_validate(text.get(key) or {})
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in (key, *first["loc"]))
-        raise RuleError(path, text["name"], f"{where}: {first['msg']}") from error
 
 
 def _rule_set(documents: dict[str, Document]) -> RuleSet:
@@ -237,7 +130,7 @@ def _selection(document: Document) -> Selection:
 
 def _single(document: Document) -> Correlation:
     """Return the correlation that makes every match of a selection an alert, once in a while."""
-    again = _span_ms(document, document.options.suppress)
+    again = _span_ms(document, "streamguard.suppress", document.options.suppress)
     if document.options.escalate is not None:
         raise document.refuse("escalate needs a correlation: it counts events")
     return Correlation(
@@ -265,7 +158,7 @@ def _correlation(document: Document) -> Correlation:
     sources = tuple(reference.reference for reference in sigma.rules or [])
     if not 1 <= len(sources) <= _MOST_SOURCES or len(set(sources)) < len(sources):
         raise document.refuse(f"rules: name 1 to {_MOST_SOURCES} different ones")
-    span = _span_ms(document, sigma.timespan.spec)
+    span = _span_ms(document, "timespan", sigma.timespan.spec)
     threshold = _threshold(document, sigma, kind, len(sources))
     escalate = document.options.escalate
     most = max(threshold, escalate.count if escalate else 0)
@@ -281,7 +174,7 @@ def _correlation(document: Document) -> Correlation:
         threshold=threshold,
         kept=_kept(kind, most),
         quiet_ms=span,
-        again_ms=_span_ms(document, document.options.suppress),
+        again_ms=_span_ms(document, "streamguard.suppress", document.options.suppress),
         escalated=escalate.count if escalate else 0,
         rule=_rule(document) if document.is_alerting else None,
     )
@@ -294,7 +187,9 @@ def _threshold(
     if not isinstance(condition, SigmaCorrelationCondition):
         raise document.refuse("a condition in words is not supported: list the rules")
     more = {SigmaCorrelationConditionOperator.GTE: 0, SigmaCorrelationConditionOperator.GT: 1}
-    if condition.op not in more or not isinstance(condition.count, int):
+    if not isinstance(condition.count, int):
+        raise document.refuse(f"condition: {condition.count} is no whole number")
+    if condition.op not in more:
         raise document.refuse(
             f"condition {condition.op.name.lower()} is not supported: a stream can tell that "
             "there is enough (gt, gte), not that nothing more will come"
@@ -334,13 +229,13 @@ def _coded(document: Document, name: str) -> str:
     return name
 
 
-def _span_ms(document: Document, text: str) -> int:
+def _span_ms(document: Document, key: str, text: str) -> int:
     try:
         span = SigmaCorrelationTimespan(text).seconds * 1_000
     except SigmaError as error:
-        raise document.refuse(str(error)) from error
+        raise document.refuse(f"{key}: {error}") from error
     if span > MOST_SPAN_MS:
-        raise document.refuse(f"{text} is too long: at most 7 days are supported")
+        raise document.refuse(f"{key}: {text} is too long: at most 7 days are supported")
     return span
 
 
