@@ -9,11 +9,12 @@ import threading
 
 from pydantic import ValidationError
 
-from contracts.decoder import decode_security_events
 from contracts.events import EVENT_TYPES, MIN_TIMESTAMP_MS
+from contracts.topics import SECURITY_EVENTS
 from detection import Engine
 from speed_layer.api import create_app
 from speed_layer.consumer import SpeedLayer
+from speed_layer.decoding import decode
 from speed_layer.metrics import Metrics
 from speed_layer.server import Server
 from speed_layer.settings import Settings
@@ -81,7 +82,7 @@ def compile_detection(settings: Settings) -> None:
     ]
     values = [json.dumps(event).encode() for event in events]
     engine = Engine(scorer=settings.scorer)
-    engine.process(decode_security_events(range(len(values)), values).events)
+    engine.process(decode(SECURITY_EVENTS, 0, range(len(values)), values).events)
     Engine.restore(engine.snapshot())
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from contracts.alerts import Alert
-from contracts.decoder import Decoded, decode
+from contracts.decoder import Decoded
 from contracts.views import SEGMENT_SCHEMA
 from detection import Result
+from speed_layer.decoding import decode
 from speed_layer.kafka import Key
 from speed_layer.outgoing import alert_entries, dead_letter_entries
 from speed_layer.published_run import snake_case

@@ -13,8 +13,8 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from contracts.decoder import decode
 from detection import VERSION, Engine, Scorer, StateError
+from speed_layer.decoding import decode
 from speed_layer.errors import BatchStateError, StoreDamagedError
 from speed_layer.kafka import Key
 from speed_layer.outgoing import alert_entries
