@@ -35,6 +35,7 @@ from serving_layer.routes import (
     cases,
     events,
     operations,
+    sql,
     suppressions,
     training_data,
     users,
@@ -44,6 +45,7 @@ from serving_layer.run_watcher import RunWatcher
 from serving_layer.seams import SeamHistory
 from serving_layer.services import Services
 from serving_layer.settings import Settings
+from serving_layer.sql.runner import SqlRunner
 from serving_layer.status import collector
 from serving_layer.tail import Tail
 from serving_layer.views.snapshot import Views
@@ -67,6 +69,7 @@ _ROUTES = (
     training_data,
     operations,
     audit,
+    sql,
 )
 
 
@@ -142,6 +145,7 @@ async def _lifespan(
             cursors=CursorSigner(signing_key(settings.data_dir)),
             keys=KeyStore(settings.data_dir),
             audit=AuditLog(settings.data_dir),
+            sql=SqlRunner(settings, watcher),
             metrics=metrics,
             bell=bell,
             http=http,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from contracts.errors import LakeError
 from contracts.lake import CURRENT, RUNS, SECURITY, read_current
+from contracts.views import Manifest
 from serving_layer.errors import DamagedFileError, MissingFileError, RunError
 from serving_layer.metrics import Metrics
 from serving_layer.views.batch import BatchView
@@ -79,6 +80,14 @@ class RunWatcher:
         if run_id is None and await asyncio.to_thread(self._had_runs):
             raise MissingFileError(str(CURRENT), "missing or empty, although runs were published")
         self.failure = None
+
+    def copies(self, manifest: Manifest) -> list[str]:
+        """Return our copies of a served run's event files; blocks.
+
+        Raises:
+            OSError: If a file is gone because another run was published.
+        """
+        return [str(path) for path in self._cache.copies(self._lake / SECURITY, manifest)]
 
     def _named(self) -> str | None:
         try:

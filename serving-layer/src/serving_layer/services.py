@@ -17,6 +17,7 @@ from serving_layer.metrics import Metrics
 from serving_layer.run_watcher import RunWatcher
 from serving_layer.seams import SeamHistory
 from serving_layer.settings import Settings
+from serving_layer.sql.runner import SqlRunner
 from serving_layer.tail import Tail
 from serving_layer.views.snapshot import Views
 
@@ -38,6 +39,7 @@ class Services:
     cursors: CursorSigner
     keys: KeyStore
     audit: AuditLog
+    sql: SqlRunner
     metrics: Metrics
     bell: AlertBell
     http: httpx.AsyncClient

@@ -75,6 +75,16 @@ class Settings(BaseSettings):
         description="Pause after the first failed attempt; it doubles, up to 10 minutes.",
     )
 
+    sql_enabled: bool = Field(False, description="Whether `/api/sql` answers.")
+    sql_timeout: timedelta = Field(
+        timedelta(seconds=10),
+        gt=timedelta(0),
+        le=timedelta(seconds=20),
+        description="Longest an SQL query may take.",
+    )
+    sql_memory_mb: int = Field(512, ge=64, description="Memory of an SQL query, MiB.")
+    sql_max_rows: int = Field(10_000, ge=1, description="Most rows of an SQL answer.")
+
     @property
     def speed_instances(self) -> list[str]:
         """Base URLs of the speed instances, without trailing slashes."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from contracts.views import BATCH_EVENT_SCHEMA, ViewFile
+from contracts.views import BATCH_EVENT_SCHEMA, Manifest, ViewFile
 from serving_layer.errors import DamagedFileError, MissingFileError
 from serving_layer.views.pieces import Piece
 from serving_layer.views.stored import STORED_SCHEMA, stored
@@ -60,6 +60,14 @@ class EventFileCache:
         for copy in self._directory.glob("*.arrow*"):
             if copy not in kept:
                 copy.unlink(missing_ok=True)
+
+    def copies(self, security: Path, manifest: Manifest) -> list[Path]:
+        """Return the copies of a run's event files that have rows.
+
+        Raises:
+            OSError: If one of the files is gone.
+        """
+        return [self._copy_path(security / f.path, f) for f in manifest.event_files if f.rows]
 
     def _copy_path(self, source: Path, file: ViewFile) -> Path:
         stat = source.stat()

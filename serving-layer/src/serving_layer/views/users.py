@@ -55,6 +55,11 @@ class UserTable:
     def anomalous_count(self) -> int:
         return len(self._ranked)
 
+    @property
+    def table(self) -> pa.Table | None:
+        """The rows as the run published them, None without a run."""
+        return self._table
+
     def names(self) -> Iterable[str]:
         """Return every user that the run knows."""
         return self._rows.keys()
