@@ -74,6 +74,10 @@ down: ## Stop everything
 status: $(SETUP_STAMP) ## Show each service: state, process, port, memory
 	@$(STACK) status
 
+.PHONY: doctor
+doctor: ## Check Python, Java, ports, disk, memory, broker and stores; say what to do
+	@$(STACK) doctor
+
 .PHONY: logs
 logs: $(SETUP_STAMP) ## Show the last log lines (service=speed-layer for one, follow=1 to go on)
 	@$(STACK) logs $(service) $(if $(follow),--follow)
@@ -135,7 +139,12 @@ eval-assistant: $(SETUP_STAMP) ## Assistant: answers on cases with known truth, 
 
 .PHONY: bench-retrieval
 bench-retrieval: $(SETUP_STAMP) ## Assistant: recall of the threat corpus on labelled questions
+	@genai-assistant/scripts/get-sentence-model.sh || echo "no sentence model: measuring without it" >&2
 	@$(BIN)/python benchmarks/bench_retrieval.py
+
+.PHONY: sentence-model
+sentence-model: $(SETUP_STAMP) ## Assistant: fetch the optional sentence model for retrieval (84 MB, once)
+	@genai-assistant/scripts/get-sentence-model.sh
 
 ## --- tidying
 

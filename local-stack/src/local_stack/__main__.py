@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from local_stack import broker, demo
+from local_stack.doctor import Verdict, examine, findings_table
 from local_stack.environment import service_environment
-from local_stack.errors import ServiceError, StackError
+from local_stack.errors import JavaError, ServiceError, StackError
 from local_stack.java import find_java
 from local_stack.layout import Layout, repository_root
 from local_stack.procfile import read_procfile
@@ -77,6 +78,20 @@ def run_status(_: argparse.Namespace, settings: Settings, console: Console) -> N
     stack = build_stack(settings)
     console.print(status_table(stack))
     console.print(f"memory in all: {total_memory_bytes(stack) / 2**20:.0f} MiB", highlight=False)
+
+
+def run_doctor(_: argparse.Namespace, settings: Settings, console: Console) -> None:
+    """Check the machine and the stack, and say what to do about what is wrong."""
+    try:
+        stack = build_stack(settings)
+    except JavaError:
+        stack = None  # one of the findings
+    findings = list(examine(settings, stack))
+    console.print(findings_table(findings))
+    failed = [finding.subject for finding in findings if finding.verdict is Verdict.FAILED]
+    if failed:
+        raise StackError(f"not well: {', '.join(failed)}")
+    console.print("all is well")
 
 
 def run_logs(arguments: argparse.Namespace, settings: Settings, console: Console) -> None:
@@ -173,6 +188,7 @@ def parser() -> argparse.ArgumentParser:
     add("up", run_up)
     add("down", run_down)
     add("status", run_status)
+    add("doctor", run_doctor)
     logs = add("logs", run_logs)
     logs.add_argument("service", nargs="?", help="only this one (default: all)")
     logs.add_argument("--lines", type=int, default=50, help="how many of the last lines")
