@@ -13,8 +13,10 @@ from genai_assistant.budget import Budget
 from genai_assistant.health import HealthCheck
 from genai_assistant.metrics import Metrics
 from genai_assistant.model import OpenAIModel
+from genai_assistant.retrieval.analyses import PastAnalyses, follow_for_ever
 from genai_assistant.retrieval.corpus import load_corpus
 from genai_assistant.retrieval.index import ThreatIndex
+from genai_assistant.retrieval.sentence_model import SentenceModel
 from genai_assistant.routes import operations, query, rag
 from genai_assistant.serving_client import ServingClient, bounded_client
 from genai_assistant.settings import Settings
@@ -32,7 +34,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         mcp_session = server.session_manager.run()
         metrics = Metrics()
-        index = await asyncio.to_thread(ThreatIndex, settings.data_dir, load_corpus())
+        index, past = await asyncio.to_thread(_open_retrieval, settings)
         model = OpenAIModel(settings, metrics) if settings.has_model else None
         async with (
             bounded_client(settings.serving_url, settings.serving_timeout_seconds) as http,
@@ -52,24 +54,28 @@ def create_app(settings: Settings) -> FastAPI:
                 model,
                 batch=batch,
                 budget=budget,
+                past=past,
                 prompt_room=settings.prompt_evidence_chars,
                 hidden_fields=(
                     settings.pseudonym_fields if settings.hides_personal_values else None
                 ),
             )
-            app.state.index, app.state.metrics = index, metrics
+            app.state.index, app.state.past, app.state.metrics = index, past, metrics
             app.state.assistant = assistant
             parts.assistant, parts.serving, parts.index = assistant, serving, index
             app.state.health = HealthCheck(serving, index, metrics, model)
             analyst = Analyst(assistant, serving, metrics, settings)
-            task = asyncio.create_task(analyst.run()) if settings.analyst_enabled else None
+            works = [follow_for_ever(past, serving, settings.past_analyses_seconds)]
+            if settings.analyst_enabled:
+                works.append(analyst.run())
+            tasks = [asyncio.create_task(work) for work in works]
             metrics.service_up.set(1)
             try:
                 async with mcp_session:
                     yield
             finally:
                 metrics.service_up.set(0)
-                if task:
+                for task in tasks:
                     task.cancel()
                     with contextlib.suppress(asyncio.CancelledError):
                         await task
@@ -83,3 +89,12 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(operations.router)
     app.router.routes.extend(mcp_app.routes)
     return app
+
+
+def _open_retrieval(settings: Settings) -> tuple[ThreatIndex, PastAnalyses]:
+    """Open the threat corpus and the copy of past analyses, which share store and vectors."""
+    corpus = load_corpus()
+    folder = settings.sentence_model_dir
+    sentences = SentenceModel(folder) if folder else None
+    index = ThreatIndex(settings.data_dir, corpus, sentences)
+    return index, PastAnalyses(index.client, index.embedder, corpus)

@@ -19,7 +19,7 @@ from genai_assistant.bodies import (
     UsageOut,
 )
 from genai_assistant.budget import Budget
-from genai_assistant.clock import now_ms
+from genai_assistant.clock import now_ms, when
 from genai_assistant.confidence import confidence
 from genai_assistant.errors import ModelError
 from genai_assistant.evidence import LINE, PART, RAG, REAL_TIME, Findings, Ledger, Record, Scope
@@ -46,6 +46,7 @@ from genai_assistant.questions import (
     user_activity,
     user_anomaly,
 )
+from genai_assistant.retrieval.analyses import PastAnalyses
 from genai_assistant.retrieval.corpus import THREATS
 from genai_assistant.retrieval.index import ThreatIndex
 from genai_assistant.runbooks import Runbook, actions, in_words, load_runbooks
@@ -95,6 +96,11 @@ CAPABILITIES = (
 MAX_SUPPORTING_EVENTS = 20
 MAX_FAILURES_TOLD = 3
 THREAT_INTEL = 3
+WITH_PAST = frozenset({Kind.USER_ANOMALY, Kind.EXPLAIN_ALERT})
+"""Kinds that name earlier analyses."""
+PAST_EXAMINED = 10
+PAST_SHOWN = 2
+MIN_LIKENESS = 0.5
 
 
 def _silent(_name: str, _body: BaseModel) -> None:
@@ -113,10 +119,12 @@ class Assistant:
         clock: Callable[[], int] = now_ms,
         batch: ServingClient | None = None,
         budget: Budget | None = None,
+        past: PastAnalyses | None = None,
         hidden_fields: frozenset[str] | None = None,
         prompt_room: int = 12_000,
     ) -> None:
         self._prompt_room = prompt_room
+        self._past = past
         self._budget = budget
         self._hidden_fields = hidden_fields
         self._serving = serving
@@ -179,6 +187,7 @@ class Assistant:
         intel: list[Record] = []
         if include_threat_intel and findings.context:
             intel = await self._add_intel(asked, findings, ledger)
+            await self._add_past(asked, findings, ledger)
         _tell_what_failed(findings, ledger)
         details = actions(self._runbooks, findings, ledger)
         evidence = [
@@ -252,6 +261,25 @@ class Assistant:
             )
             told += 1
         return intel
+
+    async def _add_past(self, asked: Plan, findings: Findings, ledger: Ledger) -> None:
+        """Name earlier analyses of alerts with like techniques; of the asked user where named."""
+        if self._past is None or asked.kind not in WITH_PAST:
+            return
+        words = self._past.words(findings.techniques)
+        if not words:
+            return
+        known = {one.record["alert_id"] for one in ledger.evidence if one.kind == "alert"}
+        user = _scope_user(asked)
+        found = await asyncio.to_thread(self._past.like, words, PAST_EXAMINED, user)
+        near = [one for one in found if one.likeness >= MIN_LIKENESS and one.alert_id not in known]
+        for rank, one in enumerate(near[:PAST_SHOWN]):
+            findings.say(
+                f"An earlier analysis, {quote(one.id)} of {when(one.created_at)}, explains "
+                f"{one.severity} alert {quote(one.alert_id)} of user {quote(one.user)}",
+                ledger.add("past_analysis", RAG, one.record()),
+                before=LINE if rank else PART,
+            )
 
     async def _word(
         self,

@@ -196,10 +196,23 @@ class RagHit(BaseModel):
     score: float = Field(description="Fused rank score; comparable within one query.")
 
 
+class PastHit(BaseModel):
+    """An earlier analysis of an alert, by id; `GET /api/analyses/{analysis_id}` has its text."""
+
+    analysis_id: str
+    alert_id: str
+    user: str
+    severity: str
+    techniques: list[str]
+    created_at: int = Field(description="Unix ms.")
+    likeness: float
+
+
 class RagAnswer(BaseModel):
     """What retrieval found, best first."""
 
     results: list[RagHit]
+    past_analyses: list[PastHit]
     query_time_ms: float
 
 

@@ -8,6 +8,7 @@ from genai_assistant.assistant import Assistant
 from genai_assistant.budget import Budget
 from genai_assistant.health import HealthCheck
 from genai_assistant.metrics import Metrics
+from genai_assistant.retrieval.analyses import PastAnalyses
 from genai_assistant.retrieval.index import ThreatIndex
 
 
@@ -41,8 +42,15 @@ def get_budget(request: Request) -> Budget:
     return budget
 
 
+def get_past(request: Request) -> PastAnalyses:
+    """Return the copy of past analyses."""
+    past: PastAnalyses = request.app.state.past
+    return past
+
+
 AssistantDep = Annotated[Assistant, Depends(get_assistant)]
 IndexDep = Annotated[ThreatIndex, Depends(get_index)]
+PastDep = Annotated[PastAnalyses, Depends(get_past)]
 MetricsDep = Annotated[Metrics, Depends(get_metrics)]
 BudgetDep = Annotated[Budget, Depends(get_budget)]
 HealthDep = Annotated[HealthCheck, Depends(get_health)]

@@ -67,6 +67,17 @@ class Settings(BaseSettings):
         Path(".stack/assistant"), description="Folder of the retrieval index; one process each."
     )
 
+    sentence_model_dir: Path | None = Field(
+        None,
+        description=(
+            "Folder of the sentence model that `make sentence-model` fetches; without it, "
+            "retrieval uses words alone."
+        ),
+    )
+    past_analyses_seconds: float = Field(
+        30.0, gt=0, description="How often new and deleted analyses are looked for, for retrieval."
+    )
+
     openai_api_key: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("OPENAI_API_KEY", "openai_api_key"),

@@ -272,6 +272,11 @@ class ServingDouble(_Server):
                 return _found(world.anomalies, "event_id", key)
             case ["api", "alerts", key]:
                 return _found(world.alerts, "alert_id", key)
+            case ["api", "analyses"]:
+                newest = sorted(world.analyses.values(), key=lambda one: -one["created_at"])
+                return _page(newest, params)
+            case ["api", "analyses", "count"]:
+                return {"count": len(world.analyses)}
             case ["api", "analyses", key]:
                 return world.analyses.get(key)
             case ["api", "training-data", "anomalies"]:

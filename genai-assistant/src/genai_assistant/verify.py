@@ -77,7 +77,7 @@ class Records:
         self._times: set[str] = set()
         for item in evidence:
             for leaf in _leaves(item.record):
-                self._take(leaf, is_ours=item.source == RAG)
+                self._take(leaf, is_ours=item.source == RAG and item.kind != "past_analysis")
 
     def _take(self, leaf: Json, *, is_ours: bool) -> None:
         if isinstance(leaf, str):

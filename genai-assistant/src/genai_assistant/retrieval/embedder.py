@@ -9,6 +9,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,17 @@ VERSION = "hashed-tfidf-1"
 DIMENSIONS = 1024
 NGRAM_SIZES = (4, 5)
 NGRAM_WEIGHT = 0.3
+
+
+class Embedder(Protocol):
+    """Turns text into a unit vector; the same fingerprint always gives the same vectors."""
+
+    fingerprint: str
+
+    def embed(self, text: str) -> NDArray[np.float32]:
+        """Return the vector of ``text``."""
+        ...
+
 
 STOP_WORDS = frozenset(word_list("stop_words"))
 SUFFIXES = ("ations", "ation", "ings", "ing", "edly", "ies", "ers", "ed", "es", "er", "s", "ly")

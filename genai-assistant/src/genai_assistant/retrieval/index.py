@@ -16,7 +16,7 @@ from chromadb.config import Settings as ChromaSettings
 from rank_bm25 import BM25Okapi
 
 from genai_assistant.retrieval.corpus import KINDS, Document, corpus_hash
-from genai_assistant.retrieval.embedder import HashedTfidf, tokens
+from genai_assistant.retrieval.embedder import Embedder, HashedTfidf, tokens
 
 if TYPE_CHECKING:
     from chromadb.api.client import Client
@@ -26,7 +26,7 @@ COLLECTION = "threat-corpus"
 RANK_CONSTANT = 60
 CANDIDATES = 30
 LEXICAL_WEIGHT = 2.0
-"""BM25 is the better of the two on our questions (see the retrieval tests)."""
+"""What BM25's ranking counts beside the vectors' (``make bench-retrieval``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,18 @@ class Hit:
 class ThreatIndex:
     """Finds techniques and rules; safe to call from several threads."""
 
-    def __init__(self, data_dir: Path, corpus: dict[str, Document]) -> None:
+    def __init__(
+        self, data_dir: Path, corpus: dict[str, Document], sentences: Embedder | None = None
+    ) -> None:
+        """Open the index, and build it when it is new or was built differently.
+
+        Args:
+            data_dir: Folder of the store.
+            corpus: What to hold, by id.
+            sentences: A sentence model; without it, vectors are hashed words.
+        """
         self._corpus = corpus
-        self._embedder = HashedTfidf(document.text for document in corpus.values())
+        self._embedder: Embedder = sentences or HashedTfidf(one.text for one in corpus.values())
         self._fingerprint = f"{self._embedder.fingerprint}:{corpus_hash(corpus)}"
         self._lock = threading.Lock()
         path = data_dir / "chroma"
@@ -64,6 +73,16 @@ class ThreatIndex:
     def fingerprint(self) -> str:
         """Which embedder and corpus the index was built with."""
         return self._fingerprint
+
+    @property
+    def client(self) -> "Client":
+        """The store, for other collections in the same folder: one process each."""
+        return self._client
+
+    @property
+    def embedder(self) -> Embedder:
+        """What makes its vectors."""
+        return self._embedder
 
     def close(self) -> None:
         """Let go of the folder."""
@@ -88,7 +107,10 @@ class ThreatIndex:
         with self._lock:
             if not self._ids:
                 return []
-            rankings = ((1.0, self._by_vector(text)), (LEXICAL_WEIGHT, self._by_words(text)))
+            rankings = (
+                (1.0, self._by_vector(text)),
+                (LEXICAL_WEIGHT, self._by_words(text)),
+            )
         scores: dict[str, float] = {}
         for weight, ranking in rankings:
             for rank, document_id in enumerate(ranking, start=1):

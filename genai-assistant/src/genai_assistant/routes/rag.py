@@ -5,20 +5,23 @@ import time
 
 from fastapi import APIRouter
 
-from genai_assistant.bodies import RagAnswer, RagHit, RagQuery, RagState
-from genai_assistant.dependencies import IndexDep
+from genai_assistant.bodies import PastHit, RagAnswer, RagHit, RagQuery, RagState
+from genai_assistant.dependencies import IndexDep, PastDep
+from genai_assistant.hostile import cleaned
 
 router = APIRouter(prefix="/rag", tags=["retrieval"])
 
 
 @router.post("/query")
-async def query(body: RagQuery, index: IndexDep) -> RagAnswer:
-    """Find the techniques and rules that fit a description, best first."""
+async def query(body: RagQuery, index: IndexDep, past: PastDep) -> RagAnswer:
+    """Find techniques, rules, runbooks and past analyses that fit a description, best first."""
     started = time.perf_counter()
     hits = await asyncio.to_thread(index.query, body.words(), body.top_k)
     results = [RagHit(**hit.document.record(), score=hit.score) for hit in hits]
+    near = await asyncio.to_thread(past.like, body.words(), body.top_k)
+    earlier = [PastHit(**cleaned(one.record()), likeness=one.likeness) for one in near]
     seconds = time.perf_counter() - started
-    return RagAnswer(results=results, query_time_ms=round(seconds * 1000, 2))
+    return RagAnswer(results=results, past_analyses=earlier, query_time_ms=round(seconds * 1000, 2))
 
 
 @router.post("/seed")
