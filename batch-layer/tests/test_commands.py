@@ -13,6 +13,7 @@ import urllib.request
 import pytest
 
 from batch_layer.arguments import parse_arguments
+from batch_layer.commands import run
 from contracts.topics import SECURITY_EVENTS
 
 START_SECONDS = 240
@@ -49,6 +50,17 @@ def test_a_bad_command_line_is_refused(words, capsys):
 
     assert refused.value.code == 2
     assert "error:" in capsys.readouterr().err
+
+
+def test_the_schedule_is_shown(settings, monkeypatch, capsys):
+    monkeypatch.setenv("BATCH_DATA_DIR", str(settings.data_dir))
+    monkeypatch.setenv("BATCH_SCHEDULE_CRON", "30 2 * * *")
+    monkeypatch.setenv("BATCH_MAINTENANCE_MINUTES", "0")
+
+    assert run(parse_arguments(["schedule"])) == 0
+    (job,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (job["job"], job["when"], job["lastRun"]) == ("security-run", "cron 30 2 * * *", None)
+    assert job["nextTime"].endswith("T02:30:00Z")
 
 
 @pytest.mark.integration

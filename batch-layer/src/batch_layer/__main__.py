@@ -1,4 +1,4 @@
-"""``python -m batch_layer serve | security-run | ingest | table``.
+"""``python -m batch_layer serve | security-run | ingest | table | schedule``.
 
 Commands import what they need when they know what they do: a bounded run starts its JVM first and
 imports meanwhile.

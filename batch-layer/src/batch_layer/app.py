@@ -8,7 +8,10 @@ from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
 from batch_layer import control, error_bodies
+from batch_layer.schedule import routes as schedule_routes
+from batch_layer.security import backtest_routes
 from batch_layer.security import routes as security_routes
+from batch_layer.security.backtests import Backtests
 from batch_layer.services import Services, SessionFactory
 from batch_layer.spark import spark_session
 from batch_layer.transactions import routes as transaction_routes
@@ -39,10 +42,13 @@ def create_app(
 
     app = FastAPI(title="StreamGuard batch layer", lifespan=lifespan)
     app.state.services = services
+    app.state.backtests = Backtests(settings.lake_dir)
     app.state.request_stop = request_stop
     error_bodies.install(app)
     app.include_router(control.router)
     app.include_router(security_routes.router)
     app.include_router(security_routes.short_router)
+    app.include_router(backtest_routes.router)
+    app.include_router(schedule_routes.router)
     app.include_router(transaction_routes.router)
     return app

@@ -17,6 +17,9 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
         action="store_true",
         help="go on over records that the broker deleted before they were ingested",
     )
+    commands.add_parser(
+        "schedule", help="show each scheduled job: when it is due, how it last went"
+    )
     _add_table(commands.add_parser("table", help="care of the lake's Delta tables"))
     arguments = parser.parse_args(words)
     if arguments.command == "security-run":

@@ -28,6 +28,8 @@ def run(arguments: Namespace) -> int:
             _ingest(settings, arguments)
         elif arguments.command == "table":
             _table(settings, arguments)
+        elif arguments.command == "schedule":
+            _schedule(settings)
         elif arguments.max_events is not None or arguments.output is not None:
             _bounded(settings, arguments)
         else:
@@ -113,6 +115,22 @@ def _ingest(settings: Settings, arguments: Namespace) -> None:
         for topic, coverage in reached.items():
             ends = ", ".join(f"{p}: {end}" for p, end in sorted(coverage.next.items()))
             _say(f"{topic}: {ends or 'nothing to ingest'}")
+
+
+def _schedule(settings: Settings) -> None:
+    """Write one JSON object per job, as ``GET /schedule`` has it."""
+    from datetime import UTC, datetime
+
+    from batch_layer.schedule.jobs import timings
+    from batch_layer.schedule.log import read_log
+    from batch_layer.schedule.scheduler import JobBody
+
+    last_runs = read_log(settings.data_dir)
+    for timing in timings(settings):
+        last = last_runs.get(timing.job)
+        due, _ = timing.due(None if last is None else last.start_time, datetime.now(UTC))
+        body = JobBody(job=timing.job, when=timing.when, next_time=due, last_run=last)
+        _say(body.model_dump_json(by_alias=True))
 
 
 def _table(settings: Settings, arguments: Namespace) -> None:

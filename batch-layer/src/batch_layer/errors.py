@@ -8,6 +8,7 @@
   - StreamAlreadyRunningError  409 STREAM_ALREADY_RUNNING
   - RunAlreadyRunningError     409 RUN_ALREADY_RUNNING
   - ServiceUnavailableError    503 SERVICE_UNAVAILABLE
+  - RunCancelledError          a security run was cancelled before it published
   - SettingsError              the service cannot start as it is configured
   - BrokerError                the broker cannot be reached or refuses
   - IngestionError             records cannot be copied into the master dataset
@@ -70,6 +71,10 @@ class RunAlreadyRunningError(BatchLayerError):
 
     status = HTTPStatus.CONFLICT
     code = "RUN_ALREADY_RUNNING"
+
+
+class RunCancelledError(BatchLayerError):
+    """A security run was cancelled; nothing of it is published."""
 
 
 class ServiceUnavailableError(BatchLayerError):

@@ -2,11 +2,14 @@
 
 import logging
 import signal
+import sys
 
 import uvicorn
 
 from batch_layer.app import create_app
 from batch_layer.driver import driven_session
+from batch_layer.errors import SettingsError
+from batch_layer.schedule.jobs import timings
 from batch_layer.settings import Settings
 
 
@@ -18,6 +21,11 @@ def serve() -> int:
     for name in ("apscheduler", "py4j", "httpx"):
         logging.getLogger(name).setLevel(logging.WARNING)
     settings = Settings()
+    try:
+        timings(settings)
+    except SettingsError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
 
     def request_stop() -> None:
         server.should_exit = True

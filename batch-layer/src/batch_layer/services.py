@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING
 
 from batch_layer.errors import ServiceUnavailableError
-from batch_layer.scheduler import make_scheduler
+from batch_layer.schedule.scheduler import Schedule, make_schedule
 from batch_layer.security.service import SecurityRuns
 from batch_layer.spark import is_running
 from batch_layer.transactions.service import TransactionService
@@ -38,6 +38,7 @@ class Services:
         self._spark: SparkSession | None = None
         self._transactions: TransactionService | None = None
         self._security: SecurityRuns | None = None
+        self._schedule: Schedule | None = None
         self._failure: str | None = None
         self._started = time.monotonic()
         self._thread = threading.Thread(target=self._start, name="start-spark")
@@ -85,6 +86,17 @@ class Services:
             raise ServiceUnavailableError(self._failure or "the Spark session is not up")
         return self._security
 
+    @property
+    def schedule(self) -> Schedule:
+        """What happens by the clock.
+
+        Raises:
+            ServiceUnavailableError: If the session is not up.
+        """
+        if self._schedule is None or not self.is_spark_up:
+            raise ServiceUnavailableError(self._failure or "the Spark session is not up")
+        return self._schedule
+
     def start(self) -> None:
         """Begin to start; returns at once."""
         self._thread.start()
@@ -104,13 +116,13 @@ class Services:
             self._exit.callback(transactions.stop, drain_seconds)
             security.start()
             self._exit.callback(security.stop, drain_seconds)
-            scheduler = make_scheduler(spark, self.settings, security)
-            scheduler.start()
-            self._exit.callback(scheduler.shutdown, wait=False)
+            schedule = make_schedule(spark, self.settings, security)
+            schedule.start()
+            self._exit.callback(schedule.stop)
         except Exception as error:  # whatever it is, /health must say it
             logger.exception("the Spark session cannot start")
             self._failure = f"the Spark session cannot start: {error}"
             return
-        self._transactions, self._security = transactions, security
+        self._transactions, self._security, self._schedule = transactions, security, schedule
         self._spark = spark
         logger.info("Spark %s is up after %.1f s", spark.version, self.uptime_seconds)

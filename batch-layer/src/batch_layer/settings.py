@@ -45,6 +45,14 @@ class Settings(BaseSettings):
     maintenance_minutes: float = Field(
         1440, ge=0, description="Interval of table maintenance; 0 switches it off."
     )
+    schedule_cron: str = Field(
+        "", description="Five cron fields (UTC) for the security run, in place of the interval."
+    )
+    ingest_cron: str = Field("", description="Cron fields for ingestion.")
+    maintenance_cron: str = Field("", description="Cron fields for table maintenance.")
+    retry_minutes: float = Field(
+        5, ge=0, description="A scheduled job that failed is tried again after this; 0: it is not."
+    )
     keep_runs: int = Field(10, ge=1, description="Published security runs that stay readable.")
     scorer: Literal["calibrated", "reference"] = Field(
         "calibrated", description="Scorer of the security run; the speed layer's must be the same."

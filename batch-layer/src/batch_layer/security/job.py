@@ -1,6 +1,7 @@
 """The Spark job of a security run: new master records to view files, one task per partition."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,12 +27,40 @@ def run_detection(
     Returns:
         A summary for each partition that had records.
     """
-    with in_pool(spark, "batch", "security run: detection"):
-        records = new_records(spark, lake, plan.partitions)
-        if records is None:
-            return {}
-        summaries = detect(records, plan).collect()
-    return {(row["topic"], row["partition"]): PartitionSummary(**row.asDict()) for row in summaries}
+    found = {}
+    for parts in waves(plan.partitions, free_cores(spark)):
+        with in_pool(spark, "batch", "security run: detection"):
+            records = new_records(spark, lake, parts)
+            if records is None:
+                continue
+            summaries = detect(records, replace(plan, partitions=parts)).collect()
+        for row in summaries:
+            found[row["topic"], row["partition"]] = PartitionSummary(**row.asDict())
+    return found
+
+
+def free_cores(spark: "SparkSession") -> int | None:
+    """Return how many partitions may be worked on at once; None if as many as there are cores.
+
+    A task of detection holds its core to the end of its partition, which no fair pool can cut
+    short: beside a stream, one core stays free of them.
+    """
+    if not spark.streams.active:
+        return None
+    return max(1, spark.sparkContext.defaultParallelism - 1)
+
+
+def waves(
+    partitions: Sequence[PartitionPlan], width: int | None
+) -> Iterator[tuple[PartitionPlan, ...]]:
+    """Group partitions that have new records, ``width`` at a time; those of like size together."""
+    new = [part for part in partitions if part.end > part.start]
+    if width is None:
+        yield tuple(new)
+        return
+    new.sort(key=lambda part: part.start - part.end)
+    for start in range(0, len(new), width):
+        yield tuple(new[start : start + width])
 
 
 def detect(records: "DataFrame", plan: DetectionPlan) -> "DataFrame":

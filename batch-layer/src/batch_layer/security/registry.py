@@ -12,7 +12,7 @@ from pydantic.alias_generators import to_camel
 
 from batch_layer.errors import RunNotFoundError
 
-Status = Literal["PENDING", "RUNNING", "COMPLETED", "FAILED"]
+Status = Literal["PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
 
 _SCHEMA = """
     CREATE TABLE IF NOT EXISTS security_runs (
@@ -22,6 +22,10 @@ _SCHEMA = """
         record TEXT NOT NULL
     );
     CREATE INDEX IF NOT EXISTS security_runs_by_time ON security_runs (submitted DESC);
+    CREATE TABLE IF NOT EXISTS submissions (
+        key TEXT PRIMARY KEY,
+        run_id TEXT NOT NULL
+    );
 """
 
 INTERRUPTED = "interrupted by a restart"
@@ -50,6 +54,7 @@ class RunRecord(BaseModel):
     published: bool = Field(False, description="Whether the run became the served one.")
     message: str | None = Field(None, description="What came of it, in words.")
     output: str | None = Field(None, description="Folder of a bounded run's report.")
+    retry_of: str | None = Field(None, description="The run that this one repeats.")
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -68,16 +73,38 @@ class RunRegistry:
         with self._lock:
             self._connection.close()
 
+    def add(self, record: RunRecord, key: str | None) -> None:
+        """Insert a run, and the key it was submitted by, both or neither."""
+        with self._transaction() as cursor:
+            cursor.execute("BEGIN")
+            self._save(cursor, record)
+            if key is not None:
+                values = (key, record.run_id)
+                cursor.execute("INSERT INTO submissions (key, run_id) VALUES (?, ?)", values)
+
+    def submitted_by(self, key: str) -> RunRecord | None:
+        """Return the run that was submitted by a key, if there is one."""
+        with self._transaction() as cursor:
+            row = cursor.execute(
+                "SELECT record FROM submissions JOIN security_runs USING (run_id) WHERE key = ?",
+                (key,),
+            ).fetchone()
+        return None if row is None else RunRecord.model_validate_json(row[0])
+
     def save(self, record: RunRecord) -> None:
         """Insert or replace a run."""
         with self._transaction() as cursor:
-            cursor.execute(
-                "INSERT INTO security_runs (run_id, status, submitted, record) "
-                "VALUES (?, ?, (SELECT COALESCE(MAX(submitted), 0) + 1 FROM security_runs), ?) "
-                "ON CONFLICT (run_id) DO UPDATE SET status = excluded.status, "
-                "record = excluded.record",
-                (record.run_id, record.status, record.model_dump_json()),
-            )
+            self._save(cursor, record)
+
+    @staticmethod
+    def _save(cursor: sqlite3.Cursor, record: RunRecord) -> None:
+        cursor.execute(
+            "INSERT INTO security_runs (run_id, status, submitted, record) "
+            "VALUES (?, ?, (SELECT COALESCE(MAX(submitted), 0) + 1 FROM security_runs), ?) "
+            "ON CONFLICT (run_id) DO UPDATE SET status = excluded.status, "
+            "record = excluded.record",
+            (record.run_id, record.status, record.model_dump_json()),
+        )
 
     def get(self, run_id: str) -> RunRecord:
         """Return a run.

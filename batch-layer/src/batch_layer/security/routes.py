@@ -4,7 +4,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Header, Query
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
@@ -75,18 +75,41 @@ class RunList(BaseModel):
     status_code=HTTPStatus.ACCEPTED,
     responses=answers(InvalidRequestError, RunAlreadyRunningError),
 )
-def start_run(services: ServicesDep, request: RunRequest | None = None) -> RunAccepted:
+def start_run(
+    services: ServicesDep,
+    request: RunRequest | None = None,
+    idempotency_key: Annotated[
+        str | None,
+        Header(max_length=200, description="The same again by the same key is the same run."),
+    ] = None,
+) -> RunAccepted:
     """Start a security run."""
     request = request or RunRequest()
-    runs = services.security
+    options: RunOptions | BoundedOptions
     if request.max_events is not None:
-        bounded = BoundedOptions(
+        options = BoundedOptions(
             request.max_events, request.algorithm, request.contamination, request.model
         )
-        record = runs.submit_bounded(bounded, request.output)
     else:
         options = RunOptions(request.full, request.algorithm, request.contamination, request.model)
-        record = runs.submit(options)
+    record = services.security.submit(options, request.output, idempotency_key)
+    return RunAccepted(run_id=record.run_id, status=record.status)
+
+
+@router.post("/runs/{run_id}/cancel", responses=answers(RunNotFoundError))
+def cancel_run(services: ServicesDep, run_id: str) -> RunRecord:
+    """Ask a run to end before it publishes; one that is finished stays as it is."""
+    return services.security.cancel(run_id)
+
+
+@router.post(
+    "/runs/{run_id}/retry",
+    status_code=HTTPStatus.ACCEPTED,
+    responses=answers(InvalidRequestError, RunAlreadyRunningError, RunNotFoundError),
+)
+def retry_run(services: ServicesDep, run_id: str) -> RunAccepted:
+    """Start a failed or cancelled run again, with the same parameters."""
+    record = services.security.retry(run_id)
     return RunAccepted(run_id=record.run_id, status=record.status)
 
 

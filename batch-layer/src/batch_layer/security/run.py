@@ -71,15 +71,26 @@ class StateUnusableError(Exception):
 
 
 class Progress:
-    """Tells how far a run is, and how long each stage took."""
+    """Tells how far a run is, and how long each stage took.
 
-    def __init__(self, report: Callable[[str, int, int], None] = lambda *_: None) -> None:
+    Args:
+        report: Told stage, stages done and stages in all as each stage begins.
+        check_cancelled: Called as each stage begins; raises to end the run.
+    """
+
+    def __init__(
+        self,
+        report: Callable[[str, int, int], None] = lambda *_: None,
+        check_cancelled: Callable[[], None] = lambda: None,
+    ) -> None:
         self._report = report
+        self._check_cancelled = check_cancelled
         self.seconds: dict[str, float] = {}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Report and time a stage."""
+        self._check_cancelled()
         self._report(name, STAGES.index(name), len(STAGES))
         started = time.monotonic()
         try:
