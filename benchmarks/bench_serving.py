@@ -1,12 +1,13 @@
-"""Answer times of the serving layer over merged events, while 1,000 events/s arrive.
+"""Answer times of the serving layer over 10 million merged events, while 10,000 events/s arrive.
 
-    python benchmarks/bench_serving.py             950,000 events in batch, 50,000 in realtime
+    python benchmarks/bench_serving.py             9.5 million events in batch, 0.5 million in realtime
     QUICK=1 python benchmarks/bench_serving.py     190,000 and 10,000
 
-The serving layer is the real process over real files and real HTTP; each client is a process of
-its own. The speed layer is played by a stand-in that serves generated Arrow segments over the same
-protocol, and the batch run is written by this script: decoded by the contract's decoder, scores
-made up (every 50th event is anomalous). Prints a table, and one line of JSON last.
+The serving layer is the real process over real files and real HTTP; each client is a process of its
+own on the same machine. The speed layer is played by a stand-in that serves Arrow segments over the
+same protocol. In the end a run is published while clients go on asking. Beside it, DuckDB and SQLite
+answer the same questions in this process (see ``serving_yardsticks``). Prints a table, and one line of
+JSON last.
 """
 
 import asyncio
@@ -14,71 +15,67 @@ import http.client
 import json
 import multiprocessing
 import os
+import random
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
-import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
+import serving_data as data
+import serving_yardsticks as yardsticks
 import uvicorn
+from docs_section import write_section
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from contracts.alerts import ALERT_SCHEMA
-from contracts.decoder import decode
-from contracts.lake import SECURITY, manifest_path, run_directory, write_current
+from contracts.lake import SECURITY, write_current
 from contracts.topics import SECURITY_EVENTS
-from contracts.views import (
-    AGGREGATE_SCHEMA,
-    BATCH_EVENT_SCHEMA,
-    COMPONENTS,
-    HIGH_THREAT_SCORE,
-    SEGMENT_SCHEMA,
-    USER_SCHEMA,
-    Manifest,
-    PartitionSeam,
-    ViewFile,
-)
-from event_generator.clock import EventClock
-from event_generator.security.stream import BATCH_SIZE, SecurityScenario, SecurityStream
+from contracts.views import SEGMENT_SCHEMA
 from serving_layer.testing import ipc_bytes, wait_until
 
-PARTITIONS = 4
-RATE = 1_000
+QUICK = os.environ.get("QUICK") == "1"
+RATE = 10_000
 TICK_SECONDS = 0.05
-HOUR_MS = 3_600_000
-LIVE_SECONDS = 240
-"""Events for so long are generated; the bench must be over by then."""
+CLIENTS = (1, 8, 32)
+PUBLISH_CLIENTS = 8
 
 
 @dataclass(frozen=True)
 class Sizes:
     """How many events lie where, and how long each question is asked."""
 
+    generated: int
     batch: int
     realtime: int
+    live: int
     seconds: float
+    yardstick_seconds: float
 
 
-@dataclass(frozen=True)
+SIZES = (
+    Sizes(100_000, 190_000, 10_000, 600_000, 1.0, 0.5)
+    if QUICK
+    else Sizes(1_000_000, 9_500_000, 500_000, 2_500_000, 4.0, 3.0)
+)
+
+
+@dataclass
 class Answers:
     """Answer times of one question, milliseconds."""
 
-    times: list[float]
-    errors: int
-    seconds: float
+    times: list[float] = field(default_factory=list)
+    errors: int = 0
 
     def percentile(self, share: float) -> float:
         """Return a percentile of the answer times."""
@@ -87,114 +84,183 @@ class Answers:
 
 def main() -> None:
     """Write a run, start everything, ask, print the figures."""
-    quick = bool(os.environ.get("QUICK"))
-    sizes = Sizes(190_000, 10_000, 4.0) if quick else Sizes(950_000, 50_000, 10.0)
+    lines: list[str] = []
+
+    def say(line: str) -> None:
+        lines.append(line)
+        print(line, flush=True)
+
     with tempfile.TemporaryDirectory() as folder:
-        figures = measured(Path(folder), sizes)
-    print(json.dumps(figures))
+        figures = measured(Path(folder), say)
+    say(json.dumps(figures))
+    if not QUICK:
+        write_section("bench-serving", ["```", *lines, "```"])
 
 
-def measured(folder: Path, sizes: Sizes) -> dict[str, float]:
+def measured(folder: Path, say) -> dict[str, float]:  # noqa: ANN001 - prints a line
     """Return the figures of one bench."""
-    live = min(RATE * LIVE_SECONDS, sizes.batch)
-    tables = generated(sizes.batch + sizes.realtime + live)
-    seam = sizes.batch // PARTITIONS
-    publish(folder / "lake", [table.slice(0, seam) for table in tables])
-    users = pc.unique(tables[0]["user"]).to_pylist()
-    ids = tables[0]["event_id"].slice(0, 5_000).to_pylist()
+    events = data.generated(SIZES.generated)
+    seam = SIZES.batch // data.PARTITIONS
+    held = seam + SIZES.realtime // data.PARTITIONS
+    lake = folder / "lake"
+    first = data.write_run(lake, "r1", events, seam)
+    data.write_run(lake, "r2", events, held, (first, seam))
+    write_current(lake, "r1")
+    users = pc.unique(events.tables[0]["user"]).to_pylist()[:500]
+    rng = random.Random(7)
+    offsets = [rng.randrange(held) for _ in range(5_000)]
+    ids = [events.event_id(n % data.PARTITIONS, offset) for n, offset in enumerate(offsets)]
+    times = [events.time_ms(offset) for offset in offsets]
     port, speed_port = free_port(), free_port()
-    held = (sizes.batch + sizes.realtime) // PARTITIONS
     speed = multiprocessing.Process(
-        target=play_speed_layer, args=(speed_port, [t.slice(seam) for t in tables], seam, held)
+        target=play_speed_layer, args=(speed_port, events, seam, held), daemon=True
     )
     speed.start()
+    events.tables.clear()
     started = time.perf_counter()
-    serving = subprocess.Popen(
+    serving = start_serving(port, speed_port, lake, folder / "serving")
+    try:
+        wait_until(lambda: is_ready(port), "the serving layer is ready", 900)
+        say(
+            f"{SIZES.batch:,} events in batch, {SIZES.realtime:,} in realtime, {RATE:,} events/s "
+            f"arriving; ready after {time.perf_counter() - started:.0f} s"
+        )
+        with Memory(serving.pid) as memory:
+            figures = asked(port, questions(users, ids, times), say)
+            figures |= published(port, lake, users, say)
+        figures["peak_memory_gib"] = memory.peak_gib
+        say(f"memory at its peak: {memory.peak_gib:.2f} GiB beside mapped files")
+    finally:
+        serving.send_signal(signal.SIGTERM)
+        serving.wait(30)
+        speed.terminate()
+        speed.join()
+    # Only what was asked for: yardsticks answer over the 10 million events of the start.
+    files = sorted(lake.glob(f"{SECURITY}/**/events-*.parquet"))
+    asks = yardsticks.questions(users, ids, times)
+    return figures | compared(figures, files, folder / "yardstick.sqlite", asks, say)
+
+
+def start_serving(port: int, speed_port: int, lake: Path, own: Path) -> subprocess.Popen[bytes]:
+    """Start the real process."""
+    return subprocess.Popen(
         [sys.executable, "-m", "serving_layer"],
         env=os.environ
         | {
             "SERVING_PORT": str(port),
             "SERVING_DASHBOARD_PORT": "0",
             "SERVING_SPEED_URLS": f"http://127.0.0.1:{speed_port}",
-            "SERVING_LAKE_DIR": str(folder / "lake"),
-            "SERVING_DATA_DIR": str(folder / "serving"),
+            "SERVING_LAKE_DIR": str(lake),
+            "SERVING_DATA_DIR": str(own),
         },
+        stderr=subprocess.DEVNULL,
     )
-    try:
-        wait_until(lambda: is_ready(port), "the serving layer is ready", 300)
-        print(
-            f"{sizes.batch:,} events in batch, {sizes.realtime:,} in realtime, {RATE:,} events/s "
-            f"arriving; ready after {time.perf_counter() - started:.1f} s"
-        )
-        return asked(port, questions(users, ids), sizes.seconds, serving.pid)
-    finally:
-        serving.send_signal(signal.SIGTERM)
-        serving.wait(20)
-        speed.terminate()
-        speed.join()
 
 
-def questions(users: list[str], ids: list[str]) -> dict[str, list[str]]:
+def questions(users: list[str], ids: list[str], times: list[int]) -> dict[str, list[str]]:
     """Return the paths that each question asks in turn."""
+    names = [quote(user) for user in users]
     return {
         "events": ["/api/events?limit=100"],
-        "user": [f"/api/anomalies/user/{quote(user)}" for user in users],
-        "user_events": [f"/api/events?limit=100&user={quote(user)}" for user in users],
-        "threats": ["/api/events/threats?min_score=0.9"],
         "event_by_id": [f"/api/events/{event_id}" for event_id in ids],
-        "count_user": [f"/api/events/count?user={quote(user)}" for user in users],
+        "user": [f"/api/anomalies/user/{name}?limit=100" for name in names],
+        "count": [f"/api/events/count?user={name}" for name in names],
         "summary": ["/api/stats/summary"],
-        "consistency": ["/consistency"],
+        "threats": ["/api/events/threats?min_score=0.9&limit=100"],
+        "time_range": [
+            f"/api/events/time-range?start_time={at}&end_time={at + 60_000}&limit=100"
+            for at in times
+        ],
+        "user_page": [f"/api/users/{name}" for name in names],
     }
 
 
-def asked(
-    port: int, paths: dict[str, list[str]], seconds: float, serving_pid: int
-) -> dict[str, float]:
-    """Ask every question with 1 and with 8 clients; print the table."""
-    print(
-        f"{'question':<14}{'clients':>8}{'p50 ms':>9}{'p99 ms':>9}{'req/s':>9}{'CPU ms':>8}"
-        f"{'errors':>8}"
-    )
-    figures: dict[str, float] = {}
-    errors = 0
-    before = total_events(port)
-    began = time.perf_counter()
-    for clients in (1, 8):
+def asked(port: int, paths: dict[str, list[str]], say) -> dict[str, float]:  # noqa: ANN001
+    """Ask every question with each number of clients; print the table."""
+    say(f"{'question':<14}{'clients':>8}{'p50 ms':>9}{'p99 ms':>9}{'req/s':>9}{'errors':>8}")
+    figures: dict[str, float] = {"errors": 0}
+    before, began = total_events(port), time.perf_counter()
+    for clients in CLIENTS:
         for name, asked_paths in paths.items():
-            cpu = cpu_seconds(serving_pid)
-            answers = ask(port, asked_paths, clients, seconds)
-            cpu = cpu_seconds(serving_pid) - cpu
-            errors += answers.errors
-            suffix = "" if clients == 1 else f"_{clients}"
-            figures[f"p99_ms_{name}{suffix}"] = round(answers.percentile(99), 2)
-            print(
-                f"{name:<14}{clients:>8}{statistics.median(answers.times):>9.2f}"
-                f"{answers.percentile(99):>9.2f}{len(answers.times) / answers.seconds:>9.0f}"
-                f"{cpu * 1000 / len(answers.times):>8.1f}{answers.errors:>8}"
+            answers = ask(port, asked_paths, clients, SIZES.seconds)
+            figures["errors"] += answers.errors
+            figures[f"p99_ms_{name}_{clients}"] = round(answers.percentile(99), 2)
+            say(
+                f"{name:<14}{clients:>8}{answers.percentile(50):>9.2f}"
+                f"{answers.percentile(99):>9.2f}{len(answers.times) / SIZES.seconds:>9.0f}"
+                f"{answers.errors:>8}"
             )
     rate = (total_events(port) - before) / (time.perf_counter() - began)
+    deep = deep_page_ratio(port)
     account = json.loads(fetched(port, "/consistency"))
     delay = delay_p99_seconds(fetched(port, "/metrics"))
-    memory = psutil.Process(serving_pid).memory_info().rss / 2**30
-    print(
-        f"arrived {rate:.0f} events/s; log to queryable p99 <= {delay * 1000:.0f} ms; "
-        f"missing {account['missing']}, double {account['double']}; {memory:.2f} GiB"
+    say(
+        f"arrived {rate:,.0f} events/s; log to queryable p99 <= {delay * 1000:.0f} ms; page 200 costs "
+        f"{deep:.2f} of page 1; missing {account['missing']}, double {account['double']}"
     )
     return figures | {
-        "errors": errors,
         "ingested_per_second": round(rate),
         "delay_p99_ms_at_most": delay * 1000,
+        "deep_page_ratio": round(deep, 2),
         "missing": account["missing"],
         "double": account["double"],
-        "memory_gib": round(memory, 2),
     }
 
 
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time a process has used; that of ingestion is in it."""
-    times = psutil.Process(pid).cpu_times()
-    return times.user + times.system
+def published(port: int, lake: Path, users: list[str], say) -> dict[str, float]:  # noqa: ANN001
+    """Publish the second run while clients ask; return the slowest answer and the errors."""
+    names = [quote(user) for user in users]
+    paths = ["/api/events?limit=100", "/api/stats/summary"]
+    paths += [f"/api/anomalies/user/{name}?limit=100" for name in names]
+    stop, results = multiprocessing.Event(), multiprocessing.Queue()
+    clients = [
+        multiprocessing.Process(target=ask_until, args=(port, paths, number, stop, results))
+        for number in range(PUBLISH_CLIENTS)
+    ]
+    for each in clients:
+        each.start()
+    time.sleep(2)
+    began = time.perf_counter()
+    write_current(lake, "r2")
+    wait_until(
+        lambda: json.loads(fetched(port, "/api/metrics"))["run"]["run_id"] == "r2",
+        "the second run is served",
+        600,
+    )
+    taken = time.perf_counter() - began
+    time.sleep(3)
+    stop.set()
+    found = [results.get(timeout=60) for _ in clients]
+    for each in clients:
+        each.join()
+    slowest = max(max(times) for times, _ in found)
+    errors = sum(errors for _, errors in found)
+    say(
+        f"a run of {SIZES.realtime:,} more events published under {PUBLISH_CLIENTS} clients: served "
+        f"after {taken:.1f} s; slowest answer {slowest:.0f} ms; errors {errors}"
+    )
+    return {"publish_max_ms": round(slowest, 1), "publish_errors": errors}
+
+
+def compared(
+    figures: dict[str, float],
+    files: list[Path],
+    database: Path,
+    asks: dict[str, list],
+    say,  # noqa: ANN001
+) -> dict[str, float]:
+    """Ask the yardsticks; return our p99 over theirs, the worst of all questions."""
+    duck = yardsticks.duckdb_times(files, asks, SIZES.yardstick_seconds)
+    lite = yardsticks.sqlite_times(files, database, asks, SIZES.yardstick_seconds)
+    say("the same questions, one client; DuckDB and SQLite in-process, without HTTP and JSON")
+    say(f"{'p99 ms':<14}{'ours':>9}{'DuckDB':>9}{'SQLite':>9}")
+    ratios = []
+    for name in asks:
+        ours = figures[f"p99_ms_{name}_1"]
+        theirs, lites = (float(np.percentile(found[name], 99)) for found in (duck, lite))
+        ratios.append(ours / theirs)
+        say(f"{name:<14}{ours:>9.2f}{theirs:>9.2f}{lites:>9.2f}")
+    return {"ratio_to_duckdb": round(max(ratios), 3)}
 
 
 def ask(port: int, paths: list[str], clients: int, seconds: float) -> Answers:
@@ -203,157 +269,102 @@ def ask(port: int, paths: list[str], clients: int, seconds: float) -> Answers:
         found = pool.starmap(
             client, [(port, paths, number, seconds) for number in range(clients)], chunksize=1
         )
-    return Answers(
-        [each for times, _ in found for each in times], sum(errors for _, errors in found), seconds
-    )
+    return Answers([each for times, _ in found for each in times], sum(n for _, n in found))
 
 
 def client(port: int, paths: list[str], number: int, seconds: float) -> tuple[list[float], int]:
     """Ask one after the other over one connection; return milliseconds and failures."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    times: list[float] = []
-    errors = 0
     deadline = time.perf_counter() + seconds
-    turn = number * 7
-    while (began := time.perf_counter()) < deadline:
-        connection.request("GET", paths[turn % len(paths)])
-        response = connection.getresponse()
-        response.read()
-        times.append((time.perf_counter() - began) * 1000)
-        errors += response.status != http.client.OK
+    times: list[float] = []
+    errors, turn = 0, number * 7
+    while time.perf_counter() < deadline:
+        took, is_good = one(connection, paths[turn % len(paths)])
+        times.append(took)
+        errors += not is_good
         turn += 1
     return times, errors
 
 
-def generated(count: int) -> list[pa.Table]:
-    """Return generated events as ``SEGMENT_SCHEMA`` rows, one table per partition."""
-    first_ms = 1_700_000_000_000
-    stream = SecurityStream(SecurityScenario(seed=7, clock=EventClock.at_rate(first_ms, RATE)))
-    values: list[bytes] = []
-    for index in range(-(-count // BATCH_SIZE)):
-        values.extend(text.encode() for text in stream.batch(index).values)
-    return [scored(values[partition:count:PARTITIONS]) for partition in range(PARTITIONS)]
+def ask_until(port: int, paths: list[str], number: int, stop, results) -> None:  # noqa: ANN001
+    """Ask until told to stop."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    times: list[float] = []
+    errors, turn = 0, number * 7
+    while not stop.is_set():
+        took, is_good = one(connection, paths[turn % len(paths)])
+        times.append(took)
+        errors += not is_good
+        turn += 1
+    results.put((times, errors))
 
 
-def scored(values: list[bytes]) -> pa.Table:
-    """Decode the events of one partition and make up their scores."""
-    rng = np.random.default_rng(len(values))
-    events = decode(SECURITY_EVENTS, 0, range(len(values)), values).events
-    rows = events.num_rows
-    anomalous = rng.random(rows) < 1 / 50
-    reasons = pa.array([["first sight of this address"] if flag else None for flag in anomalous])
-    made = {
-        "ingested_at": events["timestamp"],
-        "kind": pa.array(np.zeros(rows, np.uint8)),
-        "anomaly_score": pa.array(np.where(anomalous, 0.7, 0.1) + rng.random(rows) * 0.2),
-        "is_anomaly": pa.array(anomalous),
-        "reasons": reasons.cast(pa.list_(pa.string())),
-        "raw": pa.array(values, pa.binary()),
-        **{name: pa.array(rng.random(rows)) for name in COMPONENTS},
-    }
-    columns = [made[name] if name in made else events[name] for name in SEGMENT_SCHEMA.names]
-    return pa.table(columns, schema=SEGMENT_SCHEMA)
+def one(connection: http.client.HTTPConnection, path: str) -> tuple[float, bool]:
+    """Ask once; return milliseconds and whether the answer was good."""
+    began = time.perf_counter()
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        response.read()
+    except (OSError, http.client.HTTPException):
+        connection.close()
+        return (time.perf_counter() - began) * 1000, False
+    return (time.perf_counter() - began) * 1000, response.status == http.client.OK
 
 
-def publish(lake: Path, tables: list[pa.Table]) -> None:
-    """Write a run with one event file per partition."""
-    folder = run_directory("bench").relative_to(SECURITY)
-    (lake / SECURITY / folder).mkdir(parents=True)
-    event_files = [
-        written(lake, folder / f"events-{number}.parquet", batch_rows(table, number))
-        for number, table in enumerate(tables)
-    ]
-    aggregates = written(lake, folder / "aggregates.parquet", aggregated(pa.concat_tables(tables)))
-    alerts = written(lake, folder / "alerts.parquet", ALERT_SCHEMA.empty_table())
-    users = written(lake, folder / "users/is_anomaly=0/users.parquet", USER_SCHEMA.empty_table())
-    (lake / SECURITY / folder / "anomaly_report.json").write_text("{}")
-    manifest = Manifest(
-        run_id="bench",
-        created_at=int(time.time() * 1000),
-        full=True,
-        detection_version="bench",
-        scorer="bench",
-        algorithm="isolation_forest",
-        seam=[
-            PartitionSeam(
-                topic=SECURITY_EVENTS,
-                partition=number,
-                first_offset=0,
-                next_offset=table.num_rows,
-                rows=table.num_rows,
-            )
-            for number, table in enumerate(tables)
-        ],
-        event_files=event_files,
-        alert_files=[alerts],
-        aggregate_files=[aggregates],
-        user_files=[users],
-        state_files=[],
-        report=str(folder / "anomaly_report.json"),
-    )
-    (lake / manifest_path("bench")).write_text(manifest.model_dump_json())
-    write_current(lake, "bench")
+def deep_page_ratio(port: int) -> float:
+    """Return what a page far down a list costs, in units of the first page."""
+    path, cursor, times = "/api/events?limit=100", None, []
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    for _ in range(200):
+        began = time.perf_counter()
+        connection.request("GET", path + (f"&cursor={cursor}" if cursor else ""))
+        cursor = json.loads(connection.getresponse().read())["next_cursor"]
+        times.append(time.perf_counter() - began)
+    return float(np.median(times[-20:]) / np.median(times[:20]))
 
 
-def batch_rows(table: pa.Table, partition: int) -> pa.Table:
-    """Return the rows of one partition in ``BATCH_EVENT_SCHEMA``."""
-    rows = table.num_rows
-    columns = {
-        "topic": pa.array([SECURITY_EVENTS] * rows),
-        "partition": pa.array(np.full(rows, partition, np.int32)),
-    }
-    return pa.table(
-        [columns[name] if name in columns else table[name] for name in BATCH_EVENT_SCHEMA.names],
-        schema=BATCH_EVENT_SCHEMA,
-    )
+class Memory:
+    """The most memory that a process held, beside files it maps: the kernel can drop those."""
+
+    def __init__(self, pid: int) -> None:
+        self._status = Path(f"/proc/{pid}/status")
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self.peak_gib = 0.0
+
+    def __enter__(self) -> "Memory":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.25):
+            for line in self._status.read_text().splitlines():
+                if line.startswith("RssAnon"):
+                    self.peak_gib = max(self.peak_gib, round(int(line.split()[1]) / 2**20, 2))
 
 
-def aggregated(events: pa.Table) -> pa.Table:
-    """Return ``AGGREGATE_SCHEMA`` rows of events."""
-    hours = pc.multiply(pc.divide(events["timestamp"], HOUR_MS), HOUR_MS)
-    threat = events["threat_score"]
-    high = pc.fill_null(pc.greater_equal(threat, HIGH_THREAT_SCORE), False)
-    table = pa.table(
-        {
-            "hour": hours,
-            "event_type": events["event_type"],
-            "status": events["status"],
-            "threat": threat,
-            "anomaly": pc.cast(events["is_anomaly"], pa.int64()),
-            "high": pc.cast(high, pa.int64()),
-        }
-    )
-    sums = table.group_by(["hour", "event_type", "status"]).aggregate(
-        [([], "count_all"), ("anomaly", "sum"), ("high", "sum"), ("threat", "sum"),
-         ("threat", "count")]
-    )  # fmt: skip
-    names = ("count_all", "anomaly_sum", "high_sum", "threat_sum", "threat_count")
-    keys = ("hour", "event_type", "status")
-    return pa.table([sums[name] for name in (*keys, *names)], names=AGGREGATE_SCHEMA.names).cast(
-        AGGREGATE_SCHEMA
-    )
-
-
-def written(lake: Path, path: Path, table: pa.Table) -> ViewFile:
-    """Write a file of the run and return how the manifest lists it."""
-    target = lake / SECURITY / path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, target, compression="zstd")
-    return ViewFile(path=str(path), rows=table.num_rows, bytes=target.stat().st_size)
-
-
-def play_speed_layer(port: int, tables: list[pa.Table], seam: int, held: int) -> None:
-    """Serve generated segments: ``held`` offsets per partition at once, then ``RATE`` a second.
+def play_speed_layer(port: int, events: data.Repeated, seam: int, held: int) -> None:
+    """Serve segments: ``held`` offsets per partition at once, then ``RATE`` events a second.
 
     Not the speed layer: a stand-in that speaks its protocol.
     """
+    most = held + SIZES.live // data.PARTITIONS
+    tables = [
+        pa.concat_tables(list(events.chunks(number, seam, most))).combine_chunks()
+        for number in range(data.PARTITIONS)
+    ]
     began: list[float] = []
 
     def next_offset() -> int:
         if not began:
             began.append(time.time())
         ticks = int((time.time() - began[0]) / TICK_SECONDS)
-        return min(held + int(ticks * TICK_SECONDS * RATE / PARTITIONS), seam + tables[0].num_rows)
+        return min(held + int(ticks * TICK_SECONDS * RATE / data.PARTITIONS), most)
 
     async def positions(_: Request) -> Response:
         end = next_offset()
@@ -366,7 +377,7 @@ def play_speed_layer(port: int, tables: list[pa.Table], seam: int, held: int) ->
                     {"topic": SECURITY_EVENTS, "partition": number, "high_watermark": end}
                     | offsets
                     | counts
-                    for number in range(PARTITIONS)
+                    for number in range(data.PARTITIONS)
                 ],
             }
         )
@@ -386,8 +397,15 @@ def play_speed_layer(port: int, tables: list[pa.Table], seam: int, held: int) ->
         headers = {"X-First-Offset": str(start), "X-Next-Offset": str(end), "X-Alerts": "0"}
         return Response(ipc_bytes(rows), headers=headers)
 
-    app = Starlette(routes=[Route("/positions", positions), Route("/segments", segments)])
-    uvicorn.run(app, host="127.0.0.1", port=port, log_level="error")
+    async def features(request: Request) -> Response:
+        return JSONResponse({"user": request.path_params["user"], "total_events": 1})
+
+    routes = [
+        Route("/positions", positions),
+        Route("/segments", segments),
+        Route("/features/{user}", features),
+    ]
+    uvicorn.run(Starlette(routes=routes), host="127.0.0.1", port=port, log_level="error")
 
 
 def fetched(port: int, path: str) -> str:
