@@ -45,6 +45,15 @@ format: $(SETUP_STAMP) ## Format the code and sort imports
 check: $(SETUP_STAMP) ## Check everything that can be checked without running the system
 	@BIN="$(BIN)" local-stack/scripts/check.sh $(SOURCES)
 
+.PHONY: audit
+audit: $(SETUP_STAMP) ## Ask for known weaknesses of the pinned packages (needs PyPI's advisories)
+	@BIN="$(BIN)" local-stack/scripts/audit.sh
+
+.PHONY: sbom
+sbom: $(SETUP_STAMP) ## Write sbom.json: every pinned package with its hashes (CycloneDX)
+	@$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible -o sbom.json
+	@echo "wrote sbom.json"
+
 .PHONY: test
 test: $(SETUP_STAMP) ## Run the tests (args="speed-layer -k replay" narrows them)
 	$(BIN)/pytest $(args)

@@ -24,6 +24,13 @@ run lint "$bin/ruff" check .
 run format "$bin/ruff" format --check .
 run types "$bin/mypy" "$@"
 run imports "$bin/lint-imports"
+audit_status=0
+audit="$(local-stack/scripts/audit.sh)" || audit_status=$?
+case "$audit_status" in
+  0) echo "ok      audit" ;;
+  2) skip audit "$audit" ;;
+  *) run audit local-stack/scripts/audit.sh ;;
+esac
 run yaml "$bin/yamllint" --strict -c .yamllint.yaml .
 
 if [[ -f docker-compose.yml ]]; then
