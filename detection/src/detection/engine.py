@@ -25,7 +25,7 @@ VERSION = "5"
 Scorer = Literal["calibrated", "reference"]
 _SCORERS: dict[str, int] = {"reference": kernel.REFERENCE, "calibrated": kernel.CALIBRATED}
 
-_CHUNK = 4096
+_CHUNK = 8192
 """Rows per call of the compiled code: bounds the memory of its outputs. Results do not depend
 on it."""
 

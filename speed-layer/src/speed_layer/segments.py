@@ -83,7 +83,12 @@ def build(
 
 
 def _nullable(values: NDArray[np.float64]) -> pa.Array:
-    return pa.array(values, pa.float64(), from_pandas=True)
+    """Return a contiguous column, null where NaN, on the memory of ``values``."""
+    missing = np.isnan(values)
+    nulls = int(np.count_nonzero(missing))
+    present = pa.py_buffer(np.packbits(~missing, bitorder="little")) if nulls else None
+    buffers = [present, pa.py_buffer(values)]
+    return pa.Array.from_buffers(pa.float64(), len(values), buffers, nulls)
 
 
 def _event_rows(kinds: NDArray[np.uint8], decoded: Decoded) -> pa.Array:

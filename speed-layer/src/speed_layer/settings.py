@@ -36,7 +36,7 @@ class Settings(BaseSettings):
         description="A process that died is replaced in the group after this time.",
     )
     batch_events: int = Field(
-        2000, ge=1, le=100_000, description="A micro-batch closes at this many records"
+        8000, ge=1, le=100_000, description="A micro-batch closes at this many records"
     )
     batch_age_ms: int = Field(25, ge=1, description="or at this age, whichever comes first.")
     snapshot_events: int = Field(
