@@ -87,6 +87,14 @@ status: $(SETUP_STAMP) ## Show each service: state, process, port, memory
 doctor: ## Check Python, Java, ports, disk, memory, broker and stores; say what to do
 	@$(STACK) doctor
 
+.PHONY: backup
+backup: $(SETUP_STAMP) ## Write everything the stack keeps into one file (file=backup.tar.gz); make down first
+	@$(STACK) backup "$(or $(file),streamguard-backup.tar.gz)"
+
+.PHONY: restore
+restore: $(SETUP_STAMP) ## Put a backup in the place of the data, which is moved aside (file=backup.tar.gz)
+	@$(STACK) restore "$(or $(file),streamguard-backup.tar.gz)"
+
 .PHONY: logs
 logs: $(SETUP_STAMP) ## Show the last log lines (service=speed-layer for one, follow=1 to go on)
 	@$(STACK) logs $(service) $(if $(follow),--follow)
@@ -98,6 +106,10 @@ demo: $(SETUP_STAMP) ## From nothing to a cited answer: 50,000 events through ev
 .PHONY: e2e
 e2e: $(SETUP_STAMP) ## Check the journeys of the running system
 	@tests-e2e/run.sh
+
+.PHONY: screenshots
+screenshots: $(SETUP_STAMP) ## Photograph the dashboard of the running stack for the docs (url=... for another one)
+	@$(BIN)/python docs/screenshots.py $(url)
 
 ## --- figures (QUICK=1 for a short run)
 

@@ -117,7 +117,23 @@ BATCH_ANSWERS = {
         ],
     },
     "/tables/stream/stream_aggregations/data": {"rowCount": len(WINDOWS), "data": WINDOWS},
-    "/batch/list": {"total": 1, "batches": [BATCH]},
+    "/batch/list": {
+        "total": 2,
+        "batches": [BATCH, {**BATCH, "batchId": "batch-2", "analysisType": "fraud_scoring"}],
+    },
+    "/batch/data/batch-2/aggregated": {
+        "batchId": "batch-2",
+        "analysisType": "fraud_scoring",
+        "data": [
+            {
+                "transaction_id": "txn-7",
+                "customer_id": "C7",
+                "total_amount": 912.5,
+                "risk": 0.93,
+                "reasons": ["the amount is 9 times the customer's usual"],
+            }
+        ],
+    },
     "/batch/data/batch-1/aggregated": {
         "batchId": "batch-1",
         "analysisType": "full_report",

@@ -19,7 +19,7 @@ PAGES = {
     ],
     "/events/evt_000000000008": ["203.0.113.7", "Score 0.93", "Nothing was written"],
     "/runs": ["r2 against r1", "unique_ips 3 to 57", "0.310 large", "published"],
-    "/transactions": ["aggregations", "2026-01-01 12:07", "Revenue by category", "Electronics"],
+    "/transactions": ["aggregations", "2026-01-01 12:07", "Electronics", "9 times the customer"],
     "/seams": ["Every offset is", "security-events/0", "r2"],
     "/system": ["rag_service", "10 min", "security-events/0", "No webhook is set up"],
     "/rules": ["examples pass, 0 fail", "failed-login-burst", "T1110"],
@@ -101,6 +101,10 @@ def test_keyboard_and_screen_reader_find_their_way(page):
     assert page.locator("html").get_attribute("lang") == "en-US"
     for field in ("Your name", "Comment", "Show", "Severity"):
         assert page.get_by_label(field, exact=True).count() >= 1, field
+
+
+def test_a_page_says_that_it_loads_until_there_is_an_answer(dashboard):
+    assert "Loading" in dashboard.http.get("/transactions").text
 
 
 def test_a_failure_is_told_and_what_was_shown_stays(page, dashboard):

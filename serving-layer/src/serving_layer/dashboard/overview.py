@@ -6,6 +6,7 @@ from collections import deque
 from nicegui import ui
 from starlette.requests import Request
 
+from serving_layer.dashboard.activity import user_activity
 from serving_layer.dashboard.api import Json
 from serving_layer.dashboard.html import (
     Markup,
@@ -43,6 +44,7 @@ def add(site: Site) -> None:
             view.section("Share of each layer", page.shares)
             view.section("Waiting alerts by severity", page.severities, 5, on_alert=True)
             view.section("Events per minute", page.minutes, 5)
+            view.section("User activity", lambda: user_activity(view.api), 10)
             view.section("Newest waiting alerts", page.alerts, on_alert=True)
             view.section("Users by risk", page.users, 5, on_alert=True)
 

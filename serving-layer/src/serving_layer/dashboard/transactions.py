@@ -8,6 +8,7 @@ from starlette.requests import Request
 from serving_layer.dashboard.api import ApiError, Json
 from serving_layer.dashboard.html import (
     Markup,
+    bar,
     bars,
     columns,
     element,
@@ -26,15 +27,15 @@ _MOST_ROWS = 10_000
 _SHOWN_WINDOWS = 60
 _BATCHES = 50
 _CHART_ROWS = 12
-_FULL = "full_report"
+_FULL, _SCORING = "full_report", "fraud_scoring"
 _NOT_FOUND = 404
 
 _CHARTS: dict[str, tuple[str, str, str]] = {
     "revenue_by_category": ("Revenue by category", "category", "total_revenue"),
     "revenue_by_region": ("Revenue by region", "region", "total_revenue"),
     "payment_analysis": ("Revenue by payment", "payment_method", "total_revenue"),
-    "customer_segmentation": ("Lifetime value of customers", "customer_id", "lifetime_value"),
-    "fraud_analysis": ("Fraud", "fraud_type", "fraud_count"),
+    "customer_segmentation": ("Lifetime value by customer tier", "customer_tier", "lifetime_value"),
+    "fraud_analysis": ("Frauds by category", "category", "fraud_count"),
     "hourly_trends": ("Revenue by hour", "event_hour", "hourly_revenue"),
     "channel_performance": ("Revenue by channel", "channel", "total_revenue"),
     "inventory_velocity": ("Units sold by product", "product_name", "total_units_sold"),
@@ -60,7 +61,7 @@ class TransactionsPage:
 
     def __init__(self, view: View) -> None:
         self._services = view.services
-        self._analysis: tuple[str, Markup] | None = None
+        self._analyses: tuple[tuple[str, ...], Markup] | None = None
 
     async def stream(self) -> Markup:
         """Return whether the streaming queries run, and how fast."""
@@ -107,15 +108,19 @@ class TransactionsPage:
         )
 
     async def analyses(self) -> Markup:
-        """Return the newest completed batch as charts; read again when there is a newer one."""
+        """Return the newest report and fraud scoring; read again when there is a newer one."""
         body = await ask_batch(self._services, "/batch/list", status="COMPLETED", limit=_BATCHES)
         if not body["batches"]:
             return empty("No analysis has completed yet: POST /batch/run of the batch layer.")
-        full = [each for each in body["batches"] if each["analysisType"] == _FULL]
-        batch = (full or body["batches"])[0]
-        if self._analysis is None or self._analysis[0] != batch["batchId"]:
-            self._analysis = (batch["batchId"], await self._charts(batch))
-        return self._analysis[1]
+        ended = body["batches"]
+        full = [each for each in ended if each["analysisType"] == _FULL]
+        scored = [each for each in ended if each["analysisType"] == _SCORING]
+        others = [each for each in ended if each["analysisType"] != _SCORING]
+        wanted = [*(full or others)[:1], *scored[:1]]
+        names = tuple(each["batchId"] for each in wanted)
+        if self._analyses is None or self._analyses[0] != names:
+            self._analyses = (names, join([await self._charts(each) for each in wanted]))
+        return self._analyses[1]
 
     async def _charts(self, batch: Json) -> Markup:
         body = await ask_batch(self._services, f"/batch/data/{batch['batchId']}/aggregated")
@@ -125,7 +130,10 @@ class TransactionsPage:
         said = f"{batch['batchId']}, {batch['analysisType']}, {rows}, ended {batch['endTime']}"
         parts = [element("p", said)]
         for name, each in found.items():
-            parts += [element("h3", _CHARTS.get(name, (name,))[0]), chart(name, each)]
+            parts += [
+                element("h3", _CHARTS.get(name, (name.replace("_", " ").capitalize(),))[0]),
+                chart(name, each),
+            ]
         return join(parts)
 
     async def batches(self) -> Markup:
@@ -163,6 +171,8 @@ def windows_of(rows: list[Json]) -> list[Json]:
 
 def chart(name: str, rows: list[Json]) -> Markup:
     """Return an analysis as a bar chart: rows of the same name are added up, largest first."""
+    if name == _SCORING:
+        return _suspicious(rows)
     if name not in _CHARTS or (rows and _CHARTS[name][2] not in rows[0]):
         return note(f"{len(rows):,} rows.")
     title, label, value = _CHARTS[name]
@@ -175,6 +185,25 @@ def chart(name: str, rows: list[Json]) -> Markup:
         return columns(title, points)
     drawn = [(each, sums[each], f"{sums[each]:,.0f}") for each in order[:_CHART_ROWS]]
     return bars(title, drawn, heads=(label.replace("_", " "), value.replace("_", " ")))
+
+
+def _suspicious(rows: list[Json]) -> Markup:
+    return table(
+        "Suspicious transactions, highest risk first",
+        ("Risk", "Transaction", "Customer", "Amount", "Why"),
+        [
+            (
+                join([bar(each["risk"]), f"{each['risk']:.2f}"]),
+                each["transaction_id"],
+                each["customer_id"],
+                f"{float(each['total_amount']):,.2f}",
+                "; ".join(each["reasons"]),
+            )
+            for each in rows[:_CHART_ROWS]
+        ],
+        numeric=("Amount",),
+        nothing="No transaction is suspicious.",
+    )
 
 
 def _query(each: Json) -> tuple[object, ...]:
