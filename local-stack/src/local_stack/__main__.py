@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from local_stack import broker, demo
+from local_stack.backup import back_up, restore
 from local_stack.doctor import Verdict, examine, findings_table
 from local_stack.environment import service_environment
 from local_stack.errors import JavaError, ServiceError, StackError
@@ -92,6 +93,20 @@ def run_doctor(_: argparse.Namespace, settings: Settings, console: Console) -> N
     if failed:
         raise StackError(f"not well: {', '.join(failed)}")
     console.print("all is well")
+
+
+def run_backup(arguments: argparse.Namespace, settings: Settings, console: Console) -> None:
+    """Write everything the stack keeps into one file; the stack must be down."""
+    size = back_up(build_stack(settings), arguments.file)
+    console.print(f"wrote {arguments.file}, {size / 2**20:.1f} MiB", highlight=False)
+
+
+def run_restore(arguments: argparse.Namespace, settings: Settings, console: Console) -> None:
+    """Put a backup in the place of the stack's data, which is moved aside."""
+    before = restore(build_stack(settings), arguments.file)
+    console.print(f"restored {arguments.file}; `make up` starts it", highlight=False)
+    if before is not None:
+        console.print(f"what was there is in {before}", highlight=False)
 
 
 def run_logs(arguments: argparse.Namespace, settings: Settings, console: Console) -> None:
@@ -189,6 +204,8 @@ def parser() -> argparse.ArgumentParser:
     add("down", run_down)
     add("status", run_status)
     add("doctor", run_doctor)
+    for name, run in (("backup", run_backup), ("restore", run_restore)):
+        add(name, run).add_argument("file", type=lambda text: Path(text).absolute())
     logs = add("logs", run_logs)
     logs.add_argument("service", nargs="?", help="only this one (default: all)")
     logs.add_argument("--lines", type=int, default=50, help="how many of the last lines")
