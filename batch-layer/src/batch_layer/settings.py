@@ -2,10 +2,30 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+from urllib.parse import unquote, urlsplit
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def local_path(value: object) -> object:
+    """Return the path that a ``file://`` URL names; anything but a URL as it is.
+
+    Raises:
+        ValueError: If the URL is of another kind: a run is published by a rename, which object
+            stores do not have.
+
+    Examples:
+        >>> local_path("file:///srv/lake")
+        '/srv/lake'
+    """
+    if not isinstance(value, str) or "://" not in value:
+        return value
+    url = urlsplit(value)
+    if url.scheme != "file" or url.netloc not in ("", "localhost"):
+        raise ValueError(f"{value} is not a path or file:// URL of this machine")
+    return unquote(url.path)
 
 
 class Settings(BaseSettings):
@@ -18,7 +38,9 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address the control API binds to.")
     port: int = Field(8080, ge=0, le=65535, description="Port of the control API.")
     kafka_bootstrap_servers: str = Field("localhost:9092", description="Kafka brokers.")
-    lake_dir: Path = Field(Path(".stack/lake"), description="Root of the lake.")
+    lake_dir: Annotated[Path, BeforeValidator(local_path)] = Field(
+        Path(".stack/lake"), description="Root of the lake: a path, or a `file://` URL."
+    )
     data_dir: Path = Field(
         Path(".stack/batch"), description="Run registries, and reports of bounded runs."
     )
