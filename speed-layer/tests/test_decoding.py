@@ -139,6 +139,16 @@ def test_damaged_records(seed):
     assert_same(values)
 
 
+def test_a_record_that_does_not_end_is_not_read_on_into_the_next():
+    # A batch of such records would else cost the square of its bytes.
+    values = [b'{"event_id": "x', b'", "timestamp": 1700000000000', b"   ", b"   "]
+
+    data = _Scan(values, _sizes(values))._data.tobytes()
+
+    assert data.split(b"\0")[: len(values)] == values
+    assert_same(values)
+
+
 def test_common_variants_are_plain():
     event = {"event_id": "e", "timestamp": 1_700_000_000_000, "event_type": "file_access"}
     details = {"file_path": 'C:\\Users\\"x"', "port": None, "extra": [{"a": [1.5, True, None]}]}

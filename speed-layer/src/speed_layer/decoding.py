@@ -87,9 +87,11 @@ class _Scan:
     def __init__(self, values: Sequence[bytes | None], sizes: Ints) -> None:
         rows = len(values)
         parts = values if sizes.all() else [value or b"" for value in values]
-        self._data = np.frombuffer(b"".join((*parts, _TAIL)), np.uint8)  # type: ignore[arg-type]
+        # The zero byte behind each record keeps the scanner in it: a text or a run of spaces that
+        # does not end would else be read on through all the records that follow, for each anew.
+        self._data = np.frombuffer(b"\0".join((*parts, _TAIL)), np.uint8)  # type: ignore[arg-type]
         ends = np.zeros(rows + 1, np.int64)
-        np.cumsum(sizes, out=ends[1:])
+        np.cumsum(sizes + 1, out=ends[1:])
         self._starts = np.empty((rows, len(fields.TEXTS)), np.int32)
         self._lengths = np.empty((rows, len(fields.TEXTS)), np.int32)
         self._integers = np.empty((rows, len(fields.INTEGERS)), np.int64)

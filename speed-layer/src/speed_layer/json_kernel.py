@@ -5,8 +5,8 @@ is *plain* when it is valid, holds each nested object once, and has no unusual n
 and nothing that the decoder would refuse. Whether texts are UTF-8 is for the caller to see. So the scanner never has to say what
 is wrong with a record, and never decides a doubtful case.
 
-Records come from attackers. Every loop stops at the zero byte behind the last record, which no
-token may contain, and the arrays are checked for bounds all the same (``boundscheck``).
+Records come from attackers. Every loop stops at the zero byte behind the record, which no token
+may contain, and the arrays are checked for bounds all the same (``boundscheck``).
 
 All compiled functions that call each other stand in this one module, because numba's cache on
 disk notices changes of a module only in the module itself. Reading order: ``scan`` at the end,
@@ -400,11 +400,11 @@ def settle(data, row, starts, lengths, integers, nobody):
 
 @compiled
 def scan(data, ends, starts, lengths, integers, scores, plain):
-    """Scan records that stand one behind the other, then ``UNKNOWN_USER``, then a zero byte.
+    """Scan records, a zero byte behind each; then ``UNKNOWN_USER``, a zero byte behind it too.
 
     Args:
         data: uint8, the bytes.
-        ends: [rows + 1] where each record begins, and where the last one ends.
+        ends: [rows + 1] where each record begins, and ``UNKNOWN_USER`` after the last.
         starts: [rows, ``TEXTS``] gets where texts begin.
         lengths: [rows, ``TEXTS``] gets their bytes, -1 for none.
         integers: [rows, ``INTEGERS``] gets numbers, or ``ABSENT``.
@@ -421,8 +421,8 @@ def scan(data, ends, starts, lengths, integers, scores, plain):
         i = scan_record(data, ends[row], row, starts, lengths, integers, scores)
         if i >= 0:
             i = after_space(data, i)
-        whole = i == ends[row + 1] and lengths[row, EVENT_ID] > 0 and lengths[row, EVENT_TYPE] > 0
-        if not whole or integers[row, TIMESTAMP] == ABSENT:
+        named = lengths[row, EVENT_ID] > 0 and lengths[row, EVENT_TYPE] > 0
+        if i != ends[row + 1] - 1 or not named or integers[row, TIMESTAMP] == ABSENT:
             continue
         settle(data, row, starts, lengths, integers, ends[rows])
         plain[row] = True
