@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serving_layer import problems
 from serving_layer.alert_stream import AlertBell
 from serving_layer.analyses import AnalysisStore
+from serving_layer.backtests.jobs import Backtests
 from serving_layer.cases.delivery import Delivery
 from serving_layer.cases.outbox import Outbox
 from serving_layer.cases.store import CaseStore
@@ -32,6 +33,7 @@ from serving_layer.routes import (
     analyses,
     anomalies,
     audit,
+    backtests,
     cases,
     events,
     operations,
@@ -70,6 +72,7 @@ _ROUTES = (
     operations,
     audit,
     sql,
+    backtests,
 )
 
 
@@ -146,6 +149,7 @@ async def _lifespan(
             keys=KeyStore(settings.data_dir),
             audit=AuditLog(settings.data_dir),
             sql=SqlRunner(settings, watcher),
+            backtests=Backtests(settings, views, cases, http),
             metrics=metrics,
             bell=bell,
             http=http,
@@ -165,6 +169,7 @@ async def _lifespan(
             for task in tasks:
                 with suppress(asyncio.CancelledError):
                     await task
+            await services.backtests.close()
             services.keys.close()
             services.audit.close()
             services.analyses.close()

@@ -6,6 +6,7 @@ import httpx
 
 from serving_layer.alert_stream import AlertBell
 from serving_layer.analyses import AnalysisStore
+from serving_layer.backtests.jobs import Backtests
 from serving_layer.cases.delivery import Delivery
 from serving_layer.cases.store import CaseStore
 from serving_layer.changed_minds import ChangedMinds
@@ -40,6 +41,7 @@ class Services:
     keys: KeyStore
     audit: AuditLog
     sql: SqlRunner
+    backtests: Backtests
     metrics: Metrics
     bell: AlertBell
     http: httpx.AsyncClient
