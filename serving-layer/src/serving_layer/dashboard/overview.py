@@ -9,6 +9,7 @@ from starlette.requests import Request
 from serving_layer.dashboard.activity import user_activity
 from serving_layer.dashboard.api import Json
 from serving_layer.dashboard.html import (
+    SEVERITIES,
     Markup,
     age,
     bars,
@@ -22,8 +23,6 @@ from serving_layer.dashboard.html import (
     tag,
 )
 from serving_layer.dashboard.shell import Site, View
-
-SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
 
 _ROWS = 10
 _MINUTES = 30
