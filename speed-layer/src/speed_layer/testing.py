@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -86,7 +87,7 @@ class SpeedProcess:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, dict(error.headers), error.read()
-        except OSError:
+        except (OSError, HTTPException):  # also: killed in the middle of its answer
             return 0, {}, b""
 
     def json(self, path: str) -> dict[str, Any]:
