@@ -11,7 +11,9 @@ from streamguard_cli.tables import (
     Json,
     field,
     moment,
+    reasons,
     say_incomplete,
+    score,
     show_facts,
     show_json,
     show_table,
@@ -23,17 +25,17 @@ _EVENTS: tuple[Column, ...] = (
     ("TYPE", field("event_type")),
     ("STATUS", field("status")),
     ("ADDRESS", field("source_ip")),
-    ("SCORE", field("anomaly_score")),
+    ("SCORE", score("anomaly_score")),
     ("LAYER", field("source")),
     ("EVENT", field("event_id")),
 )
 _ANOMALIES: tuple[Column, ...] = (
     ("TIME (UTC)", moment("timestamp")),
-    ("SCORE", field("anomaly_score")),
+    ("SCORE", score("anomaly_score")),
     ("USER", field("user")),
     ("TYPE", field("event_type")),
     ("EVENT", field("event_id")),
-    ("WHY", lambda row: "; ".join(row.get("reasons") or [])),
+    ("WHY", lambda row: reasons(row["reasons"])),
 )
 
 

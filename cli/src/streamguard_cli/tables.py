@@ -12,6 +12,8 @@ Column = tuple[str, Callable[[Json], object]]
 """Heading, and what stands below it."""
 
 _GAP = "  "
+_REASONS = 2
+"""Shown in a row; ``--json``, and the answer about one event, have all of them."""
 
 
 def show_json(body: object) -> None:
@@ -63,6 +65,22 @@ def cell(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(cell(each) for each in value) or "-"
     return printable(str(value)).replace("\n", " ")
+
+
+def score(name: str) -> Callable[[Json], object]:
+    """Return what reads one number of a row, with two decimals."""
+    return lambda row: None if row.get(name) is None else f"{row[name]:.2f}"
+
+
+def reasons(found: Sequence[str]) -> str:
+    """Return the first reasons, and how many more there are.
+
+    Examples:
+        >>> reasons(["a", "b", "c"])
+        'a; b; and 1 more'
+    """
+    more = [f"and {len(found) - _REASONS} more"] if len(found) > _REASONS else []
+    return "; ".join([*found[:_REASONS], *more])
 
 
 def clock(timestamp: float | None) -> str:

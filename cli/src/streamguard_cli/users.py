@@ -11,18 +11,24 @@ from streamguard_cli.tables import (
     cell,
     field,
     moment,
+    reasons,
     say_incomplete,
+    score,
     show_facts,
     show_json,
     show_table,
 )
 
+_SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
+_ANOMALIES = 3
+_USUAL = 4
+
 _USERS: tuple[Column, ...] = (
     ("USER", field("user")),
-    ("RISK", field("risk")),
-    ("BATCH", field("batch_score")),
+    ("RISK", score("risk")),
+    ("BATCH", score("batch_score")),
     ("ANOMALOUS", field("is_anomaly")),
-    ("LIVE", field("realtime_score")),
+    ("LIVE", score("realtime_score")),
     ("WAITING ALERTS", lambda row: _alerts(row["open_alerts"])),
 )
 _TIMELINE: tuple[Column, ...] = (
@@ -72,21 +78,21 @@ def _print_page(body: Json, rows: int) -> None:
     show_facts(
         {
             "user": body["user"],
-            "risk": risk["risk"],
+            "risk": f"{risk['risk']:.2f}",
             "waiting alerts": _alerts(risk["open_alerts"]),
             "events": f"{events['count']:,} ({events['batch']:,} batch, {events['realtime']:,} realtime)",
             "batch says": _word(told["batch"]),
             "realtime says": _word(told["realtime"]),
-            "usual addresses": [each["value"] for each in body["profile"]["source_ips"]],
-            "usual places": [each["value"] for each in body["profile"]["places"]],
+            "usual addresses": _usual(body["profile"]["source_ips"]),
+            "usual places": _usual(body["profile"]["places"]),
         }
     )
     for reason in told["batch"].get("reasons") or []:
         typical = ", ".join(f"{value:.4g}" for value in reason["typical"])
         feature, value = reason["feature"], cell(reason["value"])
         result(f"- {feature} is {value}; of all users 5 %, median, 95 % are {typical}")
-    for anomaly in body["anomalies"]:
-        result(printable(f"- {anomaly['event_id']}: {'; '.join(anomaly['reasons'])}"))
+    for anomaly in body["anomalies"][:_ANOMALIES]:
+        result(printable(f"- {anomaly['event_id']}: {reasons(anomaly['reasons'])}"))
     if told["change"] is not None:
         result(printable(f"the newest run changed its mind: {told['change']['reason']}"))
     show_table(body["timeline"][:rows], _TIMELINE, "no event of this user is held")
@@ -104,5 +110,10 @@ def _word(said: Json) -> str:
     )
 
 
+def _usual(values: list[Json]) -> list[str]:
+    return [f"{each['value']} ({each['events']:,})" for each in values[:_USUAL]]
+
+
 def _alerts(counts: Json) -> str:
-    return ", ".join(f"{number} {severity}" for severity, number in counts.items())
+    known = [severity for severity in _SEVERITIES if severity in counts]
+    return ", ".join(f"{counts[severity]} {severity}" for severity in known)

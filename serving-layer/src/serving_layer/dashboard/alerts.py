@@ -9,8 +9,17 @@ from starlette.requests import Request
 
 from serving_layer.dashboard import alert_details
 from serving_layer.dashboard.api import ApiError, Json
-from serving_layer.dashboard.html import Markup, address, clock, element, empty, link, note, tag
-from serving_layer.dashboard.overview import SEVERITIES
+from serving_layer.dashboard.html import (
+    SEVERITIES,
+    Markup,
+    address,
+    clock,
+    element,
+    empty,
+    link,
+    note,
+    tag,
+)
 from serving_layer.dashboard.shell import Site, View, remember
 
 _ROWS = 50

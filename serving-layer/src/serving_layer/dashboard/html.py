@@ -16,6 +16,10 @@ class Markup(str):
     __slots__ = ()
 
 
+SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
+
+_REASONS = 2
+
 Cell = object
 """Markup stays; everything else becomes escaped text; None is a dash."""
 
@@ -152,6 +156,27 @@ def _cells(
 ) -> Iterable[Markup]:
     for value, name, each in zip(row, columns, classes, strict=True):
         yield element("td", value, class_=each, data_label=name)
+
+
+def reasons(found: Sequence[str]) -> Markup:
+    """Return the first reasons, the others to be opened."""
+    first = element("span", "; ".join(found[:_REASONS]))
+    if len(found) <= _REASONS:
+        return first
+    rest = element("ul", *(element("li", each) for each in found[_REASONS:]))
+    more = element("summary", f"and {len(found) - _REASONS} more")
+    return join([first, element("details", more, rest)])
+
+
+def waiting(counts: Mapping[str, int]) -> str:
+    """Return numbers of alerts by severity, the gravest first.
+
+    Examples:
+        >>> waiting({"LOW": 2, "CRITICAL": 1}), waiting({})
+        ('1 CRITICAL, 2 LOW', 'none')
+    """
+    known = [f"{counts[severity]:,} {severity}" for severity in SEVERITIES if severity in counts]
+    return ", ".join(known) or "none"
 
 
 def age(seconds: float | None) -> str | None:

@@ -16,8 +16,10 @@ from serving_layer.dashboard.html import (
     join,
     link,
     note,
+    reasons,
     table,
     tag,
+    waiting,
 )
 from serving_layer.dashboard.shell import Site, View
 
@@ -70,14 +72,13 @@ async def _ranked(view: View) -> Markup:
 
 
 def _ranked_row(each: Json) -> tuple[object, ...]:
-    waiting = ", ".join(f"{number} {name}" for name, number in each["open_alerts"].items())
     return (
         link("/users/", each["user"]),
         join([bar(each["risk"]), element("span", f"{each['risk']:.2f}", class_="beside")]),
         f"{each['batch_score']:.2f}",
         "anomalous" if each["is_anomaly"] else "ordinary",
         f"{each['realtime_score']:.2f}",
-        waiting,
+        waiting(each["open_alerts"]),
     )
 
 
@@ -116,13 +117,12 @@ class UserPage:
         """Return the risk and its parts, and how much each layer holds."""
         body = await self._body()
         risk, events = body["risk"], body["events"]
-        waiting = ", ".join(f"{number} {name}" for name, number in risk["open_alerts"].items())
         return figures(
             {
                 "Risk": f"{risk['risk']:.2f}",
                 "Batch score": f"{risk['batch_score']:.2f}",
                 "Highest live score": f"{risk['realtime_score']:.2f}",
-                "Waiting alerts": waiting or "none",
+                "Waiting alerts": waiting(risk["open_alerts"]),
                 "Events": events["count"],
                 "From batch": events["batch"],
                 "Live": events["realtime"],
@@ -135,18 +135,18 @@ class UserPage:
         verdict, live = body["batch"]["verdict"], body["live"]
         batch = (verdict or {}).get("features") or {}
         seen = live["features"] or {}
-        reasons = {each["feature"]: each for each in (verdict or {}).get("reasons", [])}
-        others = [name for name in dict.fromkeys([*batch, *seen]) if name not in reasons]
+        told_of = {each["feature"]: each for each in (verdict or {}).get("reasons", [])}
+        others = [name for name in dict.fromkeys([*batch, *seen]) if name not in told_of]
         told, more = (
             table(
                 title,
                 ("Feature", "Usual (5 %, median, 95 %)", "Batch run", "Live", "Share in verdict"),
-                [_feature(n, reasons.get(n), batch.get(n), seen.get(n)) for n in names],
+                [_feature(n, told_of.get(n), batch.get(n), seen.get(n)) for n in names],
                 numeric=("Batch run", "Live"),
                 nothing=nothing,
             )
             for title, names, nothing in (
-                ("Features that set this user apart", list(reasons), "No feature stands out."),
+                ("Features that set this user apart", list(told_of), "No feature stands out."),
                 ("All other features", others, "Neither layer has features of this user."),
             )
         )
@@ -237,7 +237,7 @@ def _anomaly(each: Json) -> tuple[object, ...]:
         clock(each["timestamp"]),
         f"{each['anomaly_score']:.2f}",
         link("/events/", each["event_id"], each["event_type"]),
-        "; ".join(each["reasons"]),
+        reasons(each["reasons"]),
         tag(each["source"]),
     )
 
