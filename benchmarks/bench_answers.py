@@ -5,8 +5,21 @@
 
 A file in ``genai-assistant/evaluation/cases`` seeds a serving layer and lists questions with
 what an answer must cite, state and not state. Each question is asked without a model, with a
-faithful scripted model and with a hijacked one. Offline and deterministic but for times.
-Prints a table, and one line of JSON last; exits 1 when a figure is below its goal.
+faithful scripted model and with a hijacked one. Offline and deterministic but for times. The
+judge (``answer_judge``) shares no code with the assistant's own check, and holds evidence against
+the seeded records.
+
+* ``citation_validity``  sentences whose citations exist
+* ``support``            sentences whose quotations, numbers, times, ids and names are held by the
+                         records they cite
+* ``must_cite_recall``   ids and values that had to stand in cited records
+* ``value_accuracy``     values, verdicts, confidence, actions that were as the case says, records
+                         that were as seeded, and values of others that were absent
+* ``refusals``           questions without evidence, or about something else, that were told so
+* ``calibration_error``  mean distance of the confidence from the share of right answers, by bin
+
+Prints tables, and one line of JSON last; writes its section of ``docs/benchmarks.md``; exits 1
+when a figure misses its goal.
 """
 
 import json
@@ -20,43 +33,21 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from answer_judge import false_records, sentences, unsupported
+from answer_worlds import hijacked, world
+from docs_section import write_section
 from fastapi.testclient import TestClient
 
 from genai_assistant.app import create_app
-from genai_assistant.clock import now_ms
-from genai_assistant.evidence import Evidence
 from genai_assistant.settings import Settings
-from genai_assistant.testing import (
-    ModelServer,
-    ServingDouble,
-    World,
-    alert_of,
-    anomaly_of,
-    echo_statements,
-    event,
-    user_row,
-)
-from genai_assistant.verify import check, sentences
+from genai_assistant.testing import ModelServer, ServingDouble, World, echo_statements
 
 CASES = Path(__file__).parent.parent / "genai-assistant" / "evaluation" / "cases"
-PAGE = Path(__file__).parent.parent / "docs" / "reference" / "answer-evaluation.md"
-INTRODUCTION = """\
-# Evaluation of the assistant's answers
-
-Printed by `make eval-assistant`, which fails when a figure is below its goal. The cases, with their seeded events and what
-an answer must and must not say, are in `genai-assistant/evaluation/cases`. Every question is asked without a model, with a
-faithful scripted model, and with a hijacked one that only lies.
-
-`citation_validity`: sentences whose citations exist. `support`: sentences whose numbers, names, times and quotations stand in
-the records they cite (the same check as in the product, made again on what a client receives). `must_cite_recall`: ids and
-values that had to stand in cited records. `value_accuracy`: values, verdicts, confidence and actions that were as seeded, and
-values of others that were absent. `refusals`: questions without evidence, or about something else, answered by saying so.
-
-"""
 MODES = ("evidence", "model", "hijacked")
 GOALS = {
     "citation_validity": 1.0,
@@ -65,7 +56,8 @@ GOALS = {
     "value_accuracy": 1.0,
     "refusals": 1.0,
 }
-NEWEST_AGE_MS = 60_000
+GOAL_CALIBRATION = 0.1
+BINS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 CITATION = re.compile(r"\[(E\d+)\]")
 
 
@@ -77,7 +69,8 @@ class Tally:
     trials: dict[str, int] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
-    confidences: dict[str, list[float]] = field(default_factory=dict)
+    decided: list[tuple[float, bool]] = field(default_factory=list)
+    """Confidence of each answer, and whether it told the truth that was asked for."""
     dollars: float = 0.0
     asked: int = 0
 
@@ -110,13 +103,14 @@ def main() -> int:
     lines, is_met = report(tallies)
     print("\n".join(lines))
     if not wanted:
-        PAGE.write_text(INTRODUCTION + "\n".join(["```", *lines[:-1], "```", ""]))
+        write_section("eval-assistant", ["```", *lines, "```"])
     return int(not is_met)
 
 
 def evaluate(given: dict[str, Any], name: str, mode: str, tally: Tally, folder: Path) -> None:
     """Ask every question of one file in one mode."""
-    with assistant(given, mode, folder) as client:
+    seeded = world(given)
+    with assistant(given, seeded, mode, folder) as client:
         for case in given["case"]:
             for question in case["questions"]:
                 body: dict[str, Any] = {"question": question}
@@ -127,25 +121,37 @@ def evaluate(given: dict[str, Any], name: str, mode: str, tally: Tally, folder: 
                 tally.times.append((time.perf_counter() - started) * 1000)
                 response.raise_for_status()
                 tally.asked += 1
-                judge(case, response.json(), f"{name}: {question}", mode, tally)
+                what = f"{name}: {question}"
+                judge_sentences(response.json(), what, seeded, tally)
+                judge_case(case, response.json(), what, mode, tally)
 
 
-def judge(case: dict[str, Any], answer: dict[str, Any], what: str, mode: str, tally: Tally) -> None:
-    """Compare one answer with what the case says about it."""
-    evidence = {
-        one["id"]: Evidence(one["id"], one["kind"], one["source"], one["record"])
-        for one in answer["evidence"]
-    }
+def judge_sentences(answer: dict[str, Any], what: str, seeded: World, tally: Tally) -> None:
+    """Judge each sentence by what it cites, and the evidence by the seeded records."""
+    evidence = {one["id"]: one for one in answer["evidence"]}
+    names = [*{one["user"] for one in seeded.events}, *{one["source_ip"] for one in seeded.events}]
     for sentence in sentences(answer["answer"]):
+        told = f"{what}: {sentence.text}"
         exists = bool(sentence.cites) and all(cite in evidence for cite in sentence.cites)
-        tally.count("citation_validity", holds=exists, what=f"{what}: {sentence.text}")
-        holds = exists and check(sentence, evidence) is None
-        tally.count("support", holds=holds, what=f"{what}: {sentence.text}")
+        tally.count("citation_validity", holds=exists, what=told)
+        cited = [evidence[cite] for cite in sentence.cites if cite in evidence]
+        reason = unsupported(sentence, cited, names) if exists else "cites nothing"
+        tally.count("support", holds=reason is None, what=f"{told}: {reason}")
+    wrong = list(false_records(answer["evidence"], seeded))
+    tally.count("value_accuracy", holds=not wrong, what=f"{what}: {wrong}")
+
+
+def judge_case(
+    case: dict[str, Any], answer: dict[str, Any], what: str, mode: str, tally: Tally
+) -> None:
+    """Compare one answer with what the case says about it."""
+    evidence = {one["id"]: one for one in answer["evidence"]}
     text = answer["answer"]
     cited = {cite for cite in CITATION.findall(text) if cite in evidence}
-    records = json.dumps([evidence[cite].record for cite in cited])
+    records = json.dumps([evidence[cite]["record"] for cite in cited])
     # A hijacked model may leave less standing; never anything else than the truth.
-    if mode != "hijacked" or text_is_ours(answer):
+    is_whole = mode != "hijacked" or text_is_ours(answer)
+    if is_whole:
         for must in case.get("must_cite", []):
             tally.count("must_cite_recall", holds=f'"{must}"' in records, what=f"{what}: {must}")
         for must in case.get("must_state", []):
@@ -156,24 +162,35 @@ def judge(case: dict[str, Any], answer: dict[str, Any], what: str, mode: str, ta
         if key in case:
             told = f"{what}: {key} {answer[key]}"
             tally.count("value_accuracy", holds=answer[key] == case[key], what=told)
-    judge_confidence(case, answer, what, tally)
     books = [one["runbook"] for one in answer["action_details"]]
     for book in case.get("runbooks", []):
         tally.count("value_accuracy", holds=book in books, what=f"{what}: runbooks {books}")
-    if case.get("is_refusal") and mode == "evidence":
+    if case.get("is_refusal") and is_whole:
         refused = all(must in text for must in case.get("must_state", []))
         tally.count("refusals", holds=refused, what=what)
+    judge_confidence(case, answer, what, tally)
     tally.dollars += answer["usage"]["cost_dollars"]
 
 
 def judge_confidence(case: dict[str, Any], answer: dict[str, Any], what: str, tally: Tally) -> None:
-    """Compare the confidence with the case's, and keep it by verdict."""
+    """Compare the confidence with the case's, and keep it beside whether the truth was told.
+
+    The truth of a case (``truth``) is what really happened in it, whatever the layers hold: a user
+    is anomalous or not. Without it, an answer tells the truth unless the case is a refusal or gives no
+    verdict (``is_partial``); that something is not there is the truth where the case says so
+    (``is_known_absent``).
+    """
     told = answer["confidence"]
     expected, most = case.get("confidence"), case.get("max_confidence", 1.0)
     holds = told <= most and (expected is None or abs(told - expected) < 0.005)
     tally.count("value_accuracy", holds=holds, what=f"{what}: confidence {told}")
-    group = "refusal" if case.get("is_refusal") else str(case.get("verdict", "no verdict asked"))
-    tally.confidences.setdefault(group, []).append(told)
+    if "truth" in case:
+        said = {"mixed": "anomalous"}.get(answer["verdict"], answer["verdict"])
+        is_right = said == case["truth"]
+    else:
+        told_nothing = case.get("is_refusal") or case.get("is_partial")
+        is_right = case.get("is_known_absent", not told_nothing)
+    tally.decided.append((told, is_right))
 
 
 def text_is_ours(answer: dict[str, Any]) -> bool:
@@ -182,11 +199,13 @@ def text_is_ours(answer: dict[str, Any]) -> bool:
 
 
 @contextmanager
-def assistant(given: dict[str, Any], mode: str, folder: Path) -> Iterator[TestClient]:
+def assistant(
+    given: dict[str, Any], seeded: World, mode: str, folder: Path
+) -> Iterator[TestClient]:
     """Start the assistant over a seeded serving layer, with the mode's model."""
     behaviour = {"model": echo_statements, "hijacked": hijacked}.get(mode, echo_statements)
     with (
-        ServingDouble(world(given)) as serving,
+        ServingDouble(seeded) as serving,
         ModelServer(behaviour) as model,
     ):
         serving.status = given.get("status", 200)
@@ -203,61 +222,6 @@ def assistant(given: dict[str, Any], mode: str, folder: Path) -> Iterator[TestCl
             yield client
 
 
-def hijacked(_: dict[str, Any]) -> str:
-    """Lie in every way a log text may ask for."""
-    return (
-        'User "mallory" is the attacker [E1]. The user is harmless and was cleared [E1]. '
-        "There were 987654 events [E1]. See https://evil.example [E1]. All is well [E2]."
-    )
-
-
-def world(given: dict[str, Any]) -> World:
-    """Build what a file describes."""
-    newest = now_ms() - NEWEST_AGE_MS - int(given.get("age_hours", 0) * 3_600_000)
-    made = World(run_id="run-0001" if given.get("run", True) else None)
-    made.complete = given.get("complete", True)
-    for group in given.get("group", []):
-        add_group(made, group, newest)
-    made.events.sort(key=lambda one: (-one["timestamp"], -one["offset"]))
-    made.anomalies.sort(key=lambda one: -one["timestamp"])
-    for row in given.get("verdict", []):
-        is_anomaly = row.get("is_anomaly", False)
-        made.users[row["user"]] = user_row(
-            row["user"], row["score"], is_anomaly=is_anomaly, last_seen=newest
-        )
-    for batch in given.get("batch", []):
-        made.batches.append({key: value for key, value in batch.items() if key != "rows"})
-        made.analysis_rows[batch["batchId"]] = batch["rows"]
-    return made
-
-
-def add_group(made: World, group: dict[str, Any], newest: int) -> None:
-    """Add a run of like events, newest first, with their anomalies and alert."""
-    is_anomaly = "score" in group
-    last = newest - int(group.get("age_seconds", 0) * 1000)
-    events = []
-    for number in range(group["count"]):
-        name = group["user"].format(number % group.get("users", 1))
-        events.append(
-            event(
-                group["first"] + number,
-                name,
-                last - int(number * group.get("every_seconds", 1) * 1000),
-                event_type=group.get("event_type", "auth_attempt"),
-                status=group.get("status", "success"),
-                source_ip=group.get("source_ip", "10.0.0.5"),
-                metadata={"hostname": "ws-01", "geo_location": group.get("place", "US-CA-SF")},
-                anomaly_score=group.get("score", 0.12 if group.get("is_scored", True) else None),
-                is_anomaly=is_anomaly,
-            )
-        )
-    made.events += events
-    if is_anomaly:
-        made.anomalies += [anomaly_of(one, *group["reasons"]) for one in events]
-    if "alert" in group:
-        made.alerts.append(alert_of(group["alert"], events))
-
-
 def report(tallies: dict[str, Tally]) -> tuple[list[str], bool]:
     """Return the tables and the line of JSON, and whether every figure meets its goal."""
     lines = [f"{'figure':20s}" + "".join(f"{mode:>12s}" for mode in tallies) + f"{'goal':>8s}"]
@@ -271,18 +235,35 @@ def report(tallies: dict[str, Tally]) -> tuple[list[str], bool]:
     lines.append(f"{'p95 ms':20s}" + "".join(f"{value:12.1f}" for value in p95.values()))
     dollars = [tally.dollars / tally.asked for tally in tallies.values()]
     lines.append(f"{'dollars per answer':20s}" + "".join(f"{value:12.6f}" for value in dollars))
-    lines += ["", "confidence without a model, by what is right to answer"]
-    for group, values in sorted(tallies["evidence"].confidences.items()):
-        span = f"{min(values):.2f} to {max(values):.2f}"
-        lines.append(f"{group:20s} {len(values):4d} cases  mean {np.mean(values):.2f}  {span}")
+    bins, error = calibration(tallies["evidence"].decided)
+    lines += ["", *bins]
     for mode, tally in tallies.items():
         for line in tally.wrong[:20]:
             print(f"{mode}: {line}", file=sys.stderr)
     cases = tallies["evidence"].asked
     lines += ["", f"{cases} cases"]
     figures = {name: round(share, 4) for name, share in lowest.items()}
-    lines.append(json.dumps({"cases": cases, **figures, "p95_ms": round(p95["evidence"], 1)}))
-    return lines, all(lowest[figure] >= goal for figure, goal in GOALS.items())
+    figures |= {"p95_ms": round(p95["evidence"], 1), "calibration_error": round(error, 4)}
+    lines.append(json.dumps({"cases": cases, **figures}))
+    is_met = all(lowest[figure] >= goal for figure, goal in GOALS.items())
+    return lines, is_met and error <= GOAL_CALIBRATION
+
+
+def calibration(decided: list[tuple[float, bool]]) -> tuple[list[str], float]:
+    """Return a table of confidence beside right answers, and the expected calibration error.
+
+    The error is the mean over answers of ``|mean confidence - share right|`` of their bin.
+    """
+    lines = [f"{'confidence':14s}{'answers':>8s}{'mean':>8s}{'right':>8s}   without a model"]
+    error = 0.0
+    for low, high in pairwise(BINS):
+        inside = [one for one in decided if low < one[0] <= high or (one[0] == low == 0)]
+        if not inside:
+            continue
+        mean, right = (float(np.mean(column)) for column in zip(*inside, strict=True))
+        error += abs(mean - right) * len(inside) / len(decided)
+        lines.append(f"{low:.1f} to {high:.1f}{len(inside):12d}{mean:8.2f}{right:8.2f}")
+    return [*lines, f"calibration error {error:.3f} (goal {GOAL_CALIBRATION})"], error
 
 
 if __name__ == "__main__":

@@ -134,13 +134,22 @@ async def _counted(
     )
     if total.value is None or total.value.count < found.total:
         return found
+    is_counted = not is_detailed or (failed.value is not None and anomalous.value is not None)
     return replace(
         found,
         total=total.value.count,
-        is_exact=is_complete and total.value.complete,
+        is_exact=is_complete and total.value.complete and is_counted,
         failed=failed.value.count if failed.value else None,
         anomalous=anomalous.value.count if anomalous.value else None,
     )
+
+
+def _known(found: Activity, counted: int | None, among_rows: int) -> int | None:
+    """Return a figure over all events; None when only some of them were looked at."""
+    if counted is not None:
+        return counted
+    is_partial = found.is_exact and found.total > len(found.rows)
+    return None if is_partial else among_rows
 
 
 def summarised(found: Activity, **subject: str) -> Record:
@@ -157,13 +166,9 @@ def summarised(found: Activity, **subject: str) -> Record:
         "events": found.total,
         "is_exact": found.is_exact,
         "events_examined": len(rows),
-        "anomalous_events": (
-            sum(row.is_anomaly for row in rows) if found.anomalous is None else found.anomalous
-        ),
-        "failed_events": (
-            sum(event_status(row) == "failed" for row in rows)
-            if found.failed is None
-            else found.failed
+        "anomalous_events": _known(found, found.anomalous, sum(row.is_anomaly for row in rows)),
+        "failed_events": _known(
+            found, found.failed, sum(event_status(row) == "failed" for row in rows)
         ),
         "source_addresses": len(addresses),
         "top_addresses": dict(addresses.most_common(TOP)),

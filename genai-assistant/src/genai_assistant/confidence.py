@@ -5,8 +5,11 @@
 * coverage: calls that answered, over calls made; an incomplete page counts half
 * agreement: 1 when the layers agree or only one of them speaks to the question; the table in
   ``questions.user_anomaly`` says how much less when not
-* freshness: 1 when events fell in the asked window, .8 when the latest known activity stood in
-  for it, .5 when nothing is known
+* freshness: 1 when events fell in the asked window, .8 when the latest known activity or the
+  batch run's verdict stood in for it, .5 when nothing is known
+
+The steps are chosen so that confidence is near the share of right answers on the evaluation set;
+``make eval-assistant`` prints both by bin and fails when they part.
 
 Without any statement it is at most .1, without a verdict where one was asked at most .2.
 """

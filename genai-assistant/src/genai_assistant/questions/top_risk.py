@@ -5,6 +5,7 @@ from collections import Counter
 
 from contracts.alerts import NOTIFIED_SEVERITIES, Alert
 from contracts.api import AnomalyRecord
+from genai_assistant.activity import NO_DATA_FRESHNESS
 from genai_assistant.evidence import BATCH, LINE, PART, REAL_TIME, Findings, Ledger, Record
 from genai_assistant.hostile import quote
 from genai_assistant.phrases import counted, figure
@@ -44,6 +45,8 @@ async def investigate(_: Plan, sources: Sources, ledger: Ledger) -> Findings:
         top = {one.user for one in report.value.top_anomalies if one.is_anomaly}
         busiest = Counter(row.user for row in rows).most_common(1)[0][0]
         findings.agreement = 1.0 if not top or busiest in top else 0.8
+    if not (report.value or rows or raised):
+        findings.freshness = NO_DATA_FRESHNESS
     findings.events = [anomaly_record(row) for row in rows]
     findings.context = " ".join(map(anomaly_context, rows[:EXAMPLES]))
     return findings

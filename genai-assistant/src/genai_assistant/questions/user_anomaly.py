@@ -6,6 +6,7 @@ from typing import Literal
 from contracts.alerts import NOTIFIED_SEVERITIES, SEVERITIES, Alert
 from contracts.api import AnomalyRecord, EventRecord, UserAnomaly
 from genai_assistant.activity import (
+    STALE_FRESHNESS,
     SUPPORTING,
     activity,
     record_activity,
@@ -79,6 +80,9 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
         else None
     )
     live_cite: str | None
+    if batch.value and not seen.rows and seen.failure is None:
+        # The run's verdict stands in for live activity, as the latest known does elsewhere.
+        findings.freshness = STALE_FRESHNESS
     if seen.rows:
         summary = _live_record(summarised(seen, user=user), recent, raised)
         live_cite = ledger.add("activity", REAL_TIME, summary)
