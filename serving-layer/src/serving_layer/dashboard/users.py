@@ -40,7 +40,7 @@ def add(site: Site) -> None:
     async def user(request: Request, name: str) -> None:
         with site.view(request, f"User {name}", "/users") as view:
             page = UserPage(view, name)
-            view.section("Why", page.why, 5, on_alert=True)
+            view.section("Why", page.why, 5, on_alert=True).frame.classes("wide")
             view.section("Risk", page.risk, _SECONDS, on_alert=True)
             view.section("Usual against seen", page.features, _SECONDS)
             view.section("Habits", page.habits, _SECONDS)
