@@ -46,6 +46,15 @@ START = "2026-01-01"
 BODY = {"startDate": START, "endDate": "2026-12-31", "analysisType": "revenue_by_category"}
 
 
+class Report(list[str]):
+    """Lines of the section, printed as they come."""
+
+    def say(self, *lines: str) -> None:
+        """Print and keep lines."""
+        print("\n".join(lines), flush=True)
+        self.extend(lines)
+
+
 def seed(lake: Path) -> float:
     """Write the history; return the wall seconds."""
     env = os.environ | {
@@ -149,19 +158,20 @@ def measured(folder: Path, broker: Broker) -> tuple[list[str], dict[str, float]]
     service = BatchProcess(folder, settings)
     seconds = seed(service.lake)
     figures = {"seed_s": round(seconds, 1)}
-    lines = [f"Seeding {ROWS:,} transactions: {seconds:.1f} s.", ""]
+    lines = Report()
+    lines.say(f"Seeding {ROWS:,} transactions: {seconds:.1f} s.", "")
     with service:
         record = service.batch(BODY)
         if record["status"] != "COMPLETED":
             raise AssertionError(record["errorMessage"])
-        lines += [f"| page of {PAGE_ROWS} of {record['rowCount']:,} rows | p50 ms | p99 ms |"]
-        lines += ["|---|---|---|"]
+        head = f"| page of {PAGE_ROWS} of {record['rowCount']:,} rows | p50 ms | p99 ms |"
+        lines.say(head, "|---|---|---|")
         for name, spent in paged(service.url, record["batchId"], record["rowCount"]).items():
             p50, p99 = np.percentile(spent, [50, 99])
-            lines.append(f"| {name} | {p50:.0f} | {p99:.0f} |")
+            lines.say(f"| {name} | {p50:.0f} | {p99:.0f} |")
             figures[f"{name}_page_p99_ms"] = round(float(p99), 1)
-        lines += ["", f"| batches at once, {RATE}/s produced | stored, share of it | completed |"]
-        lines += ["|---|---|---|"]
+        head = f"| batches at once, {RATE}/s produced | stored, share of it | completed |"
+        lines.say("", head, "|---|---|---|")
         with producing(broker.bootstrap_servers):
             service.post("/stream/start", {"topic": TOPIC})
             table = service.lake / "stream/transactions"
@@ -170,10 +180,10 @@ def measured(folder: Path, broker: Broker) -> tuple[list[str], dict[str, float]]
             )
             for batches in (0, 3, 8):
                 kept, completed = phase(service, batches)
-                lines.append(f"| {batches} | {kept:.2f} | {completed} |")
+                lines.say(f"| {batches} | {kept:.2f} | {completed} |")
                 figures[f"kept_beside_{batches}"] = round(kept, 3)
             spent, left = stopped(service)
-    lines += ["", f"`POST /stop` beside stream and batch: {spent:.1f} s, {left} processes left."]
+    lines.say("", f"`POST /stop` beside stream and batch: {spent:.1f} s, {left} processes left.")
     return lines, figures | {"stop_s": round(spent, 1), "processes_left": left}
 
 
@@ -182,7 +192,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, Broker(Path(name)) as broker:
         broker.create_topic(TOPIC, 4)
         lines, figures = measured(Path(name), broker)
-    print("\n".join(lines))
     print(json.dumps(figures))
     if not QUICK:
         write_section("bench-transactions", lines)

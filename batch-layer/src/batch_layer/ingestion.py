@@ -244,6 +244,10 @@ def raw_records(spark: "SparkSession", lake: Path, topic: str) -> "DataFrame":
     return spark.read.format("delta").load(str(table_path(lake, topic)))
 
 
+_OF_THE_BRIDGE = "An error occurred while calling "
+"""How py4j begins; what was thrown stands on its second line."""
+
+
 def first_line(error: BaseException) -> str:
     """Return what went wrong without the stack of two languages under it."""
     text = str(error).strip() or type(error).__name__
@@ -252,6 +256,8 @@ def first_line(error: BaseException) -> str:
     if any(line.startswith("Traceback (most recent call last)") for line in lines):
         python = [line for line in lines if not line.startswith(("at ", "...", "JVM stacktrace"))]
         return python[-1][:1000]
+    if lines[0].startswith(_OF_THE_BRIDGE) and len(lines) > 1:
+        return lines[1].lstrip(": ")[:1000]
     return lines[0][:1000]
 
 

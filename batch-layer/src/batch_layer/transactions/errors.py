@@ -10,3 +10,7 @@ class TableNotFoundError(BatchLayerError):
 
     status = HTTPStatus.NOT_FOUND
     code = "TABLE_NOT_FOUND"
+
+
+class TableDamagedError(BatchLayerError):
+    """A file of a Delta table is missing or not what was written; the message names it."""

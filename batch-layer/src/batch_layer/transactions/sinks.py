@@ -11,6 +11,7 @@ repeat a dead letter, which its coordinates tell.
 """
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING
 from pyspark import StorageLevel
 from pyspark.sql import functions as F
 
+from batch_layer.errors import BatchLayerError
+from batch_layer.ingestion import first_line
 from batch_layer.kafka import connection_options
 from batch_layer.transactions import metrics
 from batch_layer.transactions.parsing import malformed, parsed, valid
@@ -26,6 +29,8 @@ from contracts.topics import dead_letter_topic
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
+
+logger = logging.getLogger(__name__)
 
 STREAM_MALFORMED = Path("stream/malformed")
 
@@ -40,7 +45,19 @@ class TransactionSink:
     bootstrap_servers: str
 
     def __call__(self, records: "DataFrame", number: int) -> None:
-        """Write micro-batch ``number``."""
+        """Write micro-batch ``number``.
+
+        Raises:
+            BatchLayerError: What went wrong, in one line: Spark searches the text of an error of ours
+                with a recursive pattern, which overflows its stack on Java's long traces.
+        """
+        try:
+            self._write(records, number)
+        except Exception as error:
+            logger.exception("micro-batch %d of %s was not written", number, self.topic)
+            raise BatchLayerError(first_line(error)) from None
+
+    def _write(self, records: "DataFrame", number: int) -> None:
         batch = parsed(records).persist(StorageLevel.MEMORY_AND_DISK)
         try:
             self._append(valid(batch), STREAM_TRANSACTIONS, number, "event_date")

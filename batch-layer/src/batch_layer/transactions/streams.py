@@ -90,7 +90,7 @@ class Streams:
         with self._lock:
             deadline = time.monotonic() + drain_seconds
             stopped = 0
-            for name, entry in self._watched.items():
+            for entry in self._watched.values():
                 if entry.query.isActive:
                     _drain(entry.query, deadline)
                     entry.query.stop()

@@ -10,6 +10,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from batch_layer.errors import InvalidRequestError, TableProtocolError
+from batch_layer.transactions.errors import TableDamagedError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -42,12 +43,19 @@ class Snapshot:
         return sum(file.rows for file in self.files)
 
     def page(self, limit: int, offset: int) -> pa.Table:
-        """Return rows ``[offset, offset + limit)``; reads only the row groups they lie in."""
+        """Return rows ``[offset, offset + limit)``; reads only the row groups they lie in.
+
+        Raises:
+            TableDamagedError: If one of the files they lie in cannot be read.
+        """
         pieces, first = [], 0
         for file in self.files:
             low, high = max(offset - first, 0), min(offset + limit - first, file.rows)
             if low < high:
-                pieces.append(self._read(file, low, high))
+                try:
+                    pieces.append(self._read(file, low, high))
+                except (OSError, pa.ArrowException) as error:
+                    raise TableDamagedError(f"{self.root}/{file.path}: {error}") from error
             first += file.rows
         return pa.concat_tables(pieces) if pieces else self.schema.empty_table()
 
@@ -82,8 +90,12 @@ def snapshot(
     Raises:
         InvalidRequestError: If it has no such version, or none that old.
         TableProtocolError: If its files cannot be read on their own.
+        TableDamagedError: If its log cannot be read.
     """
-    table = DeltaTable(str(path))
+    try:
+        table = DeltaTable(str(path))
+    except DeltaError as error:
+        raise TableDamagedError(f"{path}: {error}") from error
     if timestamp is not None:
         version = _version_at(table, timestamp)
     if version is not None:
