@@ -13,3 +13,7 @@ for id in $ids; do
     eventually 240 "$id completes" COMPLETED batch_status
 done
 check "the stream goes on meanwhile" True "$(get "$BATCH/stream/status" | json 'd["active"]')"
+scored=$(post "$BATCH/batch/run" '{"topic": "transactions-stream", "analysisType": "fraud_scoring"}' | json 'd["batchId"]')
+scored_status() { get "$BATCH/batch/status/$scored" | json 'd["status"]'; }
+eventually 240 "fraud scoring completes" COMPLETED scored_status
+check "its rows are suspicious purchases with reasons" True "$(get "$BATCH/batch/data/$scored/aggregated" | json 'all(row["risk"] >= 0.5 and row["reasons"] for row in d["data"])')"
