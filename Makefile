@@ -158,6 +158,10 @@ bench-assistant: $(SETUP_STAMP) ## Assistant: answers without a model
 eval-assistant: $(SETUP_STAMP) ## Assistant: answers on cases with known truth, in three modes
 	@$(BIN)/python benchmarks/bench_answers.py
 
+.PHONY: eval-injection
+eval-injection: $(SETUP_STAMP) ## Assistant: hostile texts in every field, against three kinds of model
+	@$(BIN)/python benchmarks/bench_injection.py
+
 .PHONY: bench-retrieval
 bench-retrieval: $(SETUP_STAMP) ## Assistant: recall of the threat corpus on labelled questions
 	@genai-assistant/scripts/get-sentence-model.sh || echo "no sentence model: measuring without it" >&2
@@ -166,6 +170,14 @@ bench-retrieval: $(SETUP_STAMP) ## Assistant: recall of the threat corpus on lab
 .PHONY: sentence-model
 sentence-model: $(SETUP_STAMP) ## Assistant: fetch the optional sentence model for retrieval (84 MB, once)
 	@genai-assistant/scripts/get-sentence-model.sh
+
+.PHONY: chaos
+chaos: $(SETUP_STAMP) ## Break the running system under load in every way; what is left (RATE=10000)
+	@$(BIN)/python benchmarks/chaos.py
+
+.PHONY: soak
+soak: $(SETUP_STAMP) ## Hours under load (HOURS=1): memory, handles and disk per process, and a verdict
+	@$(BIN)/python benchmarks/soak.py
 
 ## --- tidying
 
