@@ -6,12 +6,13 @@
 Events of the generator, each under one of many users, go through decoder, detection and store
 as in the service, without a broker. Three processes after each other:
 
-* fill: resident memory per user, and bytes of the store per event
+* fill: resident memory per user, bytes of the store per event, and how far back a repeated
+  event is noticed
 * restart: from opening the partition that ended with a snapshot, and one that was killed up to
   ``SPEED_SNAPSHOT_EVENTS`` events after one, to the first micro-batch scored and stored
 * rebuild: the same with the store lost, from a published run's state plus 100,000 events of the log
 
-Prints a table, and one line of JSON last.
+Prints a table, and one line of JSON last; the long run writes its section of docs/benchmarks.md.
 """
 
 import json
@@ -24,10 +25,15 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
+import pyarrow as pa
+from docs_section import write_section
+
 from contracts import lake
+from contracts.decoder import decode
 from contracts.topics import SECURITY_EVENTS
 from contracts.views import Manifest, PartitionSeam, ViewFile
 from detection import VERSION
@@ -60,6 +66,7 @@ class Filled:
         event_bytes: Of the store, per event.
         state_bytes: Of the state snapshot, per user.
         events_per_second: Through decoder, detection and store.
+        noticed_ids: Latest events of which each one, sent again, was found to be a duplicate.
     """
 
     user_bytes: float
@@ -67,6 +74,7 @@ class Filled:
     event_bytes: float
     state_bytes: float
     events_per_second: float
+    noticed_ids: int
 
 
 def main() -> None:
@@ -78,19 +86,27 @@ def main() -> None:
         shutil.rmtree(folder / "store")
         rebuilt = in_child(rebuild, folder)
     gib = filled.resident_bytes / 2**30
-    print(f"| {USERS:,} users, {EVENTS:,} events, one partition | |\n|---|---|")
-    print(f"| memory per user, bytes | {filled.user_bytes:,.0f} |")
-    print(f"| most memory of the process, GiB | {gib:.2f} |")
-    print(f"| store per event, bytes | {filled.event_bytes:,.0f} |")
-    print(f"| state snapshot per user, bytes | {filled.state_bytes:,.0f} |")
-    print(f"| filled at, events/s | {filled.events_per_second:,.0f} |")
-    print(f"| restart after a stop to first event stored, s | {restarts[0]:.1f} |")
-    print(f"| the same {AFTER_SNAPSHOT:,} events after a snapshot, s | {restarts[1]:.1f} |")
-    print(f"| lost store: batch state and {SINCE_SEAM:,} events of the log, s | {rebuilt:.1f} |")
+    lines = [
+        f"| {USERS:,} users, {EVENTS:,} events, one partition | |",
+        "|---|---|",
+        f"| memory per user, bytes | {filled.user_bytes:,.0f} |",
+        f"| most memory of the process, GiB | {gib:.2f} |",
+        f"| store per event, bytes | {filled.event_bytes:,.0f} |",
+        f"| state snapshot per user, bytes | {filled.state_bytes:,.0f} |",
+        f"| filled at, events/s | {filled.events_per_second:,.0f} |",
+        f"| latest events among which a repeated one is noticed | {filled.noticed_ids:,} |",
+        f"| restart after a stop to first event stored, s | {restarts[0]:.1f} |",
+        f"| the same {AFTER_SNAPSHOT:,} events after a snapshot, s | {restarts[1]:.1f} |",
+        f"| lost store: batch state and {SINCE_SEAM:,} events of the log, s | {rebuilt:.1f} |",
+    ]
+    print("\n".join(lines))
+    if not QUICK and "USERS" not in os.environ:
+        write_section("bench-memory", lines)
     figures = {
         "bytes_per_user": round(filled.user_bytes),
         "bytes_per_stored_event": round(filled.event_bytes, 1),
         "resident_gib": round(gib, 2),
+        "duplicate_horizon_events": filled.noticed_ids,
         "restart_seconds": round(restarts[0], 2),
         "restart_after_kill_seconds": round(restarts[1], 2),
         "rebuild_seconds": round(rebuilt, 2),
@@ -130,7 +146,22 @@ def fill(folder: Path) -> Filled:
     partition.close()
     size = partition.store.path.stat().st_size - len(state)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return Filled(user_bytes, peak, size / EVENTS, len(state) / USERS, EVENTS / seconds)
+    noticed = count_noticed(partition)
+    return Filled(user_bytes, peak, size / EVENTS, len(state) / USERS, EVENTS / seconds, noticed)
+
+
+def count_noticed(partition: Partition) -> int:
+    """Send events again, the latest first, until one is taken for a new one."""
+    noticed, size = 0, 1_000
+    for last in range(EVENTS, 0, -size):
+        records = next(micro_batches(last - size, last, size))
+        events = decode(*KEY, records.offsets, records.values).events
+        backwards = events.take(pa.array(range(size - 1, -1, -1)))
+        duplicate = partition.engine.process(backwards).duplicate
+        if not duplicate.all():
+            return noticed + int(duplicate.argmin())
+        noticed += size
+    return noticed
 
 
 def start(folder: Path) -> float:
@@ -189,6 +220,7 @@ def micro_batches(first: int, last: int, size: int) -> Iterator[Records]:
         yield Records(*KEY, offsets, [None] * count, values, [NOW] * count)
 
 
+@cache
 def prepared() -> list[bytes]:
     """Return events whose id, time and user are left to fill in."""
     stream = SecurityStream(SecurityScenario(1, EventClock.at_rate(NOW, 1_000)))
