@@ -204,7 +204,7 @@ def reference(hard_topic: HardTopic, tmp_path_factory: pytest.TempPathFactory) -
     path = tmp_path_factory.mktemp("reference")
     with ExitStack() as stack:
         process = worker(stack, path, hard_topic.servers, SpeedProcess).start()
-        process.wait_until(hard_topic.ends)
+        process.wait_until(hard_topic.ends, 300)  # the first start after a change compiles
         positions = process.json("/positions")["partitions"]
         wait_for("no lag", lambda: lags(process) == {"0.0"})
         metrics = process.request("/metrics")[2].decode()
