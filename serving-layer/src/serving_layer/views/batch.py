@@ -30,7 +30,7 @@ class Aggregates:
     @classmethod
     def of(cls, table: pa.Table) -> "Aggregates":
         """Sum rows of ``AGGREGATE_SCHEMA``."""
-        by_kind = table.group_by(["event_type", "status"]).aggregate(
+        by_kind = table.group_by(["event_type", "status"], use_threads=False).aggregate(
             [("events", "sum"), ("anomalies", "sum")]
         )
         keys = list(
