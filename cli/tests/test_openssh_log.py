@@ -1,6 +1,7 @@
 """2,000 lines of a real sshd log (Loghub, ISSRE 2023); they lie beside the repository."""
 
 import json
+import zlib
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -53,6 +54,26 @@ def test_the_sources_with_five_failures_in_a_minute_are_reported(values, alerts)
 
     assert len(bursts) == 11
     assert {ip for alert in reported for ip in alert.source_ips} == bursts
+
+
+def test_they_are_reported_in_however_many_partitions(values):
+    """Topics are keyed by user, so that a source's attempts lie in several partitions."""
+    partitions = defaultdict(list)
+    for value in map(str.encode, values):
+        user = json.loads(value).get("user", "")
+        partitions[zlib.crc32(user.encode()) % 4].append(value)
+    reported = {
+        ip
+        for part in partitions.values()
+        for _, alert in Engine()
+        .process(decode_security_events(range(len(part)), part).events)
+        .alerts
+        if alert.rule_id == "brute-force-source"
+        for ip in alert.source_ips
+    }
+
+    assert len(partitions) == 4
+    assert len(reported) == 11
 
 
 def test_the_accepted_login_raises_no_alert(alerts):
