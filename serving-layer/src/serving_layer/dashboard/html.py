@@ -81,10 +81,12 @@ def link(base: str, name: str, label: Cell = None) -> Markup:
     return element("a", name if label is None else label, href=address(base, name))
 
 
-def clock(timestamp: float | None) -> Markup:
-    """Return a time (Unix ms) for people and programs, UTC."""
+def clock(timestamp: float | str | None) -> Markup:
+    """Return a time (Unix ms, or ISO-8601 in UTC) for people and programs."""
     if timestamp is None:
         return text(None)
+    if isinstance(timestamp, str):
+        return element("time", timestamp[:19].replace("T", " "), datetime=timestamp)
     moment = time.gmtime(timestamp / 1000)
     return element(
         "time",

@@ -80,7 +80,7 @@ class RunsPage:
             ("Asked (UTC)", "Run", "Status", "What came of it"),
             [
                 (
-                    each.get("submitTime"),
+                    clock(each.get("submitTime")),
                     each["runId"],
                     tag(each["status"].lower()),
                     each.get("errorMessage") or each.get("message"),

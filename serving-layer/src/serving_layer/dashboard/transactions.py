@@ -10,6 +10,7 @@ from serving_layer.dashboard.html import (
     Markup,
     bar,
     bars,
+    clock,
     columns,
     element,
     empty,
@@ -53,7 +54,7 @@ def add(site: Site) -> None:
             view.section("Stream", page.stream, 5)
             view.section("Windows", page.windows, 5)
             view.section("Newest analyses", page.analyses, 15)
-            view.section("Batches", page.batches, 5)
+            view.section("Batches", page.batches, 5).frame.classes("wide")
 
 
 class TransactionsPage:
@@ -127,8 +128,8 @@ class TransactionsPage:
         data = body["data"]
         found = data if isinstance(data, dict) else {batch["analysisType"]: data}
         rows = f"{batch['rowCount']:,} transactions" if batch["rowCount"] is not None else ""
-        said = f"{batch['batchId']}, {batch['analysisType']}, {rows}, ended {batch['endTime']}"
-        parts = [element("p", said)]
+        said = f"{batch['batchId']}, {batch['analysisType']}, {rows}, ended "
+        parts = [element("p", said, clock(batch["endTime"]))]
         for name, each in found.items():
             parts += [
                 element("h3", _CHARTS.get(name, (name.replace("_", " ").capitalize(),))[0]),
@@ -144,7 +145,7 @@ class TransactionsPage:
             ("Asked (UTC)", "Batch", "Analysis", "Status", "Rows", "Error"),
             [
                 (
-                    each["submitTime"],
+                    clock(each["submitTime"]),
                     each["batchId"],
                     each["analysisType"],
                     tag(each["status"].lower()),
