@@ -7,7 +7,9 @@ A producer, in a process of its own, keeps the rate from a pool of prepared even
 second belong to one user, and carry in their id when they were produced. A client asks the
 serving layer for that user's newest events, again and again: the latency of an event ends when
 the first answer that holds it has arrived. Needs nothing running and leaves nothing running.
-Prints a table, and one line of JSON last. Where the machine cannot keep a rate, ``kept`` says what
+Prints a table, and one line of JSON last; the long run writes its section of docs/benchmarks.md.
+What the tail is made of: ``broker to store`` is the speed layer's own histogram (a bound of a
+bucket), ``request`` is what one question to the serving layer takes, answer and transport. Where the machine cannot keep a rate, ``kept`` says what
 the producer managed, and the latencies are those of a growing queue.
 """
 
@@ -21,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +31,7 @@ from typing import TYPE_CHECKING
 import httpx
 import numpy as np
 from confluent_kafka import Producer
+from docs_section import write_section
 
 from contracts.topics import ALL_TOPICS, SECURITY_EVENTS
 from event_generator.clock import EventClock
@@ -38,35 +42,62 @@ from speed_layer.testing import wait_for
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized
 
+QUICK = bool(os.environ.get("QUICK"))
 RATES = {"1k": 1_000, "10k": 10_000, "50k": 50_000}
 PROBES_PER_SECOND = 50
 POOL = 20_000
 WARM_UP_SECONDS = 5.0
 SLICE_SECONDS = 0.005
-SECONDS = 10.0 if os.environ.get("QUICK") else 30.0
+SECONDS = 10.0 if QUICK else 30.0
 PROBE_USER = "latency-probe"
 NOW = "1700000000000"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one rate gave.
+
+    Attributes:
+        latencies: Of the events observed, ms.
+        requests: Of the questions asked meanwhile, ms.
+        kept: Events per second that the producer managed.
+        stored: p50 and p99 from the broker's time to the store, ms, at most.
+    """
+
+    latencies: list[float]
+    requests: list[float]
+    kept: float
+    stored: tuple[float, float]
 
 
 def main() -> None:
     """Measure at each rate, with services and topics of its own, and print the figures."""
     figures: dict[str, float] = {}
-    print("| events/s | kept | events observed | p50 ms | p90 ms | p99 ms | broker to store, p99 |")
-    print("|---|---|---|---|---|---|---|")
+    lines = [
+        "| events/s | kept | events observed | p50 ms | p90 ms | p99 ms"
+        " | broker to store p50, p99 ms | request p50, p99 ms |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    print("\n".join(lines))
     for name, rate in RATES.items():
-        latencies, kept, stored = measure(rate)
-        p50, p90, p99 = np.percentile(latencies, [50, 90, 99])
-        print(
-            f"| {rate:,} | {kept:,.0f} | {len(latencies)} | {p50:.0f} | {p90:.0f} | {p99:.0f}"
-            f" | <= {stored} s |",
-            flush=True,
+        found = measure(rate)
+        p50, p90, p99 = np.percentile(found.latencies, [50, 90, 99])
+        asked = np.percentile(found.requests, [50, 99])
+        lines.append(
+            f"| {rate:,} | {found.kept:,.0f} | {len(found.latencies)}"
+            f" | {p50:.0f} | {p90:.0f} | {p99:.0f}"
+            f" | <= {found.stored[0]:.0f}, <= {found.stored[1]:.0f}"
+            f" | {asked[0]:.0f}, {asked[1]:.0f} |"
         )
+        print(lines[-1], flush=True)
         figures |= {f"p50_ms_{name}": round(p50, 1), f"p99_ms_{name}": round(p99, 1)}
+    if not QUICK:
+        write_section("bench-latency", lines)
     print(json.dumps(figures))
 
 
-def measure(rate: int) -> tuple[list[float], float, str]:
-    """Return latencies in ms, the rate that was kept, and the store's own p99 in seconds."""
+def measure(rate: int) -> Measured:
+    """Measure at one rate, with a broker and services of its own."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         broker = stack.enter_context(Broker(folder))
@@ -81,13 +112,13 @@ def measure(rate: int) -> tuple[list[float], float, str]:
         try:
             wait_for("the producer", lambda: sent.value, 120)
             begin, before = time.monotonic(), sent.value
-            latencies = observe(url)
+            latencies, requests = observe(url)
             kept = (sent.value - before) / (time.monotonic() - begin)
-            stored = stored_within(speed_url, 0.99)
+            stored = stored_within(speed_url, 0.5), stored_within(speed_url, 0.99)
         finally:
             stop.set()
             producer.join()
-    return latencies, kept, stored
+    return Measured(latencies, requests, kept, stored)
 
 
 @contextmanager
@@ -178,13 +209,19 @@ def prepared() -> list[tuple[str, str, str]]:
     return found
 
 
-def observe(url: str) -> list[float]:
-    """Ask for the probe's newest events until time is up; returns latencies in ms."""
+def observe(url: str) -> tuple[list[float], list[float]]:
+    """Ask for the probe's newest events until time is up.
+
+    Returns:
+        Latencies of events, and times of the requests, in ms.
+    """
     latencies: list[float] = []
+    requests: list[float] = []
     seen: set[str] = set()
     begin = time.monotonic()
     with httpx.Client(base_url=url, timeout=30) as client:
         while time.monotonic() - begin < WARM_UP_SECONDS + SECONDS:
+            asked = time.time_ns()
             answer = client.get("/api/events", params={"user": PROBE_USER, "limit": 50})
             arrived = time.time_ns()
             answer.raise_for_status()
@@ -192,18 +229,20 @@ def observe(url: str) -> list[float]:
             seen |= found
             if time.monotonic() - begin > WARM_UP_SECONDS:
                 produced = [int(event_id.removeprefix("probe_")) for event_id in found]
+                requests.append((arrived - asked) / 1e6)
                 latencies += [(arrived - at) / 1e6 for at in produced]
             time.sleep(SLICE_SECONDS)  # a client that polls, not one that takes a core
-    return latencies
+    return latencies, requests
 
 
-def stored_within(speed_url: str, quantile: float) -> str:
-    """Return the bound of the speed layer's latency bucket that the quantile falls in."""
+def stored_within(speed_url: str, quantile: float) -> float:
+    """Return the bound, in ms, of the speed layer's latency bucket that the quantile falls in."""
     lines = httpx.get(f"{speed_url}/metrics").text.splitlines()
     prefix = 'streamguard_processing_latency_seconds_bucket{le="'
     buckets = [line.removeprefix(prefix).split('"} ') for line in lines if line.startswith(prefix)]
     total = float(buckets[-1][1])
-    return next(bound for bound, count in buckets if float(count) >= quantile * total)
+    bound = next(bound for bound, count in buckets if float(count) >= quantile * total)
+    return 1000 * float(bound)
 
 
 def free_port() -> int:
