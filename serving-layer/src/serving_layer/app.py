@@ -26,6 +26,7 @@ from serving_layer.front_door import openapi, requests
 from serving_layer.front_door.audit import AuditLog
 from serving_layer.front_door.guard import Guard
 from serving_layer.front_door.keys import KeyStore
+from serving_layer.front_door.validators import Validators
 from serving_layer.metrics import Metrics
 from serving_layer.parameters import reject_unknown
 from serving_layer.routes import (
@@ -95,6 +96,7 @@ def create_app(settings: Settings) -> FastAPI:
     metrics = Metrics()
     app.state.metrics = metrics
     app.add_middleware(Exports)
+    app.add_middleware(Validators)
     app.add_middleware(RequestDurations, metrics=metrics)
     if settings.cors_allowed:
         app.add_middleware(
