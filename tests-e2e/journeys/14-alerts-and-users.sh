@@ -26,3 +26,17 @@ check "a user's page names its sources" "['batch', 'speed', 'merged']" \
 run=$(get "$SERVING/api/runs?limit=100" | json 'd["runs"][-1]["run_id"]')
 check "an earlier run answers alone" 0 "$(get "$SERVING/api/events/count?as_of_run=$run" | json 'd["realtime"]')"
 check "a list as CSV" event_id "$(curl -s -H 'Accept: text/csv' "$SERVING/api/anomalies?limit=5" | head -1 | cut -d, -f1)"
+
+anomaly=$(get "$SERVING/api/anomalies?limit=1" | json 'd["data"][0]["event_id"]')
+check "an anomaly explains what each layer says" "['batch', 'realtime']" \
+    "$(get "$SERVING/api/anomalies/$anomaly?explain=true" | json 'sorted(set(d["explain"]) & {"batch", "realtime"})')"
+check "a page of another origin may not write" 403 \
+    "$(status -H 'Origin: https://elsewhere.example' -H 'content-type: application/json' -d '{}' "$actions")"
+backtest=$(post "$SERVING/api/backtests" '{"threshold": 0.9}' | json 'd["id"]')
+backtest_status() { get "$SERVING/api/backtests/$backtest" | json 'd["status"]'; }
+eventually 60 "a backtest of another threshold" completed backtest_status
+rule=$("$PYTHON" -c 'import json, pathlib; print(json.dumps({"rule": pathlib.Path("detection/src/detection/rule_files/failed-login-burst.yml").read_text()}))')
+backtest=$(post "$SERVING/api/backtests" "$rule" | json 'd["id"]')
+eventually 120 "a backtest of a rule, run by the batch layer" completed backtest_status
+check "the same rule raises nothing that was not raised" 0 \
+    "$(get "$SERVING/api/backtests/$backtest" | json 'd["result"]["verdicts"]["like_no_alert"]')"
