@@ -1,7 +1,10 @@
 """What limits a model: budgets, a circuit breaker, pseudonyms, room in the prompt."""
 
 import json
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -9,7 +12,7 @@ from genai_assistant.breaker import Breaker
 from genai_assistant.budget import Budget
 from genai_assistant.errors import ModelError
 from genai_assistant.pseudonyms import Pseudonyms, is_local
-from genai_assistant.testing import Fault, ModelServer, completion
+from genai_assistant.testing import Fault, ModelServer, completion, echo_statements
 
 QUESTION = "Is user manager anomalous?"
 PRICED = {"openai_model": "gpt-4o-mini"}
@@ -141,13 +144,16 @@ def test_what_found_no_room_in_the_prompt_is_reported(open_client, server, servi
 
 def test_no_personal_value_leaves_and_all_come_back(open_client, server, serving):
     hosts = {one["metadata"]["hostname"] for one in serving.world.events}
+    for one in serving.world.alerts:
+        one["description"] = "write to ann@corp.example, who saw it at 198.51.100.4"
     client = open_client(openai_base_url=server.base_url, pseudonyms="always", **PRICED)
     body = ask(client)
     ask(client)
 
-    sent = json.dumps(server.requests)
-    for value in ("manager", "203.0.113.9", *hosts):
-        assert value not in sent
+    sent = b"".join(server.recorded)  # line, headers and body of each request
+    assert sent.startswith(b"POST /v1/chat/completions")
+    for value in ("manager", "203.0.113.9", "ann@corp.example", "198.51.100.4", *hosts):
+        assert value.encode() not in sent
     assert body["mode"] == "gpt-4o-mini"
     assert body["citation_check"]["dropped"] == 0
     assert 'User "manager" is anomalous' in body["answer"]
@@ -183,3 +189,35 @@ def test_pseudonyms_reach_addresses_and_mail_that_no_field_names():
     assert "12:30:45" in hidden
     assert not [one for one in ("ann@", "2001:db8", "10.1.2.3", "anager") if one in hidden]
     assert names.reveal(hidden).lower() == text.lower()
+
+
+def test_calls_to_the_model_are_limited_in_number(open_client, server):
+    running, most, lock = 0, 0, threading.Lock()
+
+    def slow(body):
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.1)  # the time that a model takes
+        with lock:
+            running -= 1
+        return echo_statements(body)
+
+    server.behaviour = slow
+    client = open_client(openai_base_url=server.base_url, model_concurrency=2, **PRICED)
+    with ThreadPoolExecutor(6) as pool:
+        modes = list(pool.map(lambda _: ask(client)["mode"], range(6)))
+
+    assert modes == ["gpt-4o-mini"] * 6
+    assert most == 2
+
+
+def test_all_tries_together_end_at_the_deadline(open_client, server):
+    server.behaviour = lambda body: Fault(hang_seconds=1.5)
+    given = {"model_timeout_seconds": 1.0, "model_deadline_seconds": 1.2}
+    client = open_client(openai_base_url=server.base_url, **given)
+    started = time.monotonic()
+
+    assert ask(client)["mode"] == "degraded: model missed the deadline"
+    assert time.monotonic() - started < 10

@@ -125,7 +125,18 @@ def test_a_model_that_only_lies_leaves_the_evidence_answer(client, server):
         pytest.param(Fault(status=401), "HTTP 401", id="401"),
         pytest.param(Fault(status=404), "HTTP 404", id="404"),
         pytest.param(Fault(status=429), "HTTP 429", id="429"),
+        pytest.param(
+            Fault(status=429, headers={"Retry-After": "1"}), "model", id="429-retry-after"
+        ),
+        pytest.param(
+            Fault(status=429, headers={"Retry-After": "3600"}), "model", id="429-retry-in-an-hour"
+        ),
         pytest.param(Fault(status=500), "HTTP 500", id="500"),
+        pytest.param(
+            Fault(body=b"data: {}\n\ndata: [DONE]", content_type="text/event-stream"),
+            "model",
+            id="stream",
+        ),
         pytest.param(Fault(hang_seconds=3), "model", id="hang"),
         pytest.param(Fault(body=completion("x" * 500), cut=True), "unreachable", id="cut"),
     ],

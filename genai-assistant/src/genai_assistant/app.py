@@ -10,6 +10,7 @@ from genai_assistant import mcp_server
 from genai_assistant.analyst import Analyst
 from genai_assistant.assistant import Assistant
 from genai_assistant.budget import Budget
+from genai_assistant.callers import CallerCredentials
 from genai_assistant.health import HealthCheck
 from genai_assistant.metrics import Metrics
 from genai_assistant.model import OpenAIModel
@@ -40,7 +41,7 @@ def create_app(settings: Settings) -> FastAPI:
             bounded_client(settings.serving_url, settings.serving_timeout_seconds) as http,
             bounded_client(settings.batch_url, settings.serving_timeout_seconds) as batch_http,
         ):
-            serving = ServingClient(http, metrics)
+            serving = ServingClient(http, metrics, settings.serving_key)
             batch = ServingClient(batch_http, metrics)
             budget = app.state.budget = Budget(
                 settings.data_dir / "spending.json",
@@ -61,7 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
                 ),
             )
             app.state.index, app.state.past, app.state.metrics = index, past, metrics
-            app.state.assistant = assistant
+            app.state.assistant, app.state.serving = assistant, serving
             parts.assistant, parts.serving, parts.index = assistant, serving, index
             app.state.health = HealthCheck(serving, index, metrics, model)
             analyst = Analyst(assistant, serving, metrics, settings)
@@ -84,6 +85,7 @@ def create_app(settings: Settings) -> FastAPI:
                 index.close()
 
     app = FastAPI(title="StreamGuard assistant", description=DESCRIPTION, lifespan=lifespan)
+    app.add_middleware(CallerCredentials)
     app.include_router(query.router)
     app.include_router(rag.router)
     app.include_router(operations.router)

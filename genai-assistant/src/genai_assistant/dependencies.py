@@ -10,6 +10,7 @@ from genai_assistant.health import HealthCheck
 from genai_assistant.metrics import Metrics
 from genai_assistant.retrieval.analyses import PastAnalyses
 from genai_assistant.retrieval.index import ThreatIndex
+from genai_assistant.serving_client import ServingClient
 
 
 def get_assistant(request: Request) -> Assistant:
@@ -48,8 +49,15 @@ def get_past(request: Request) -> PastAnalyses:
     return past
 
 
+def get_serving(request: Request) -> ServingClient:
+    """Return the client of the serving layer."""
+    serving: ServingClient = request.app.state.serving
+    return serving
+
+
 AssistantDep = Annotated[Assistant, Depends(get_assistant)]
 IndexDep = Annotated[ThreatIndex, Depends(get_index)]
+ServingDep = Annotated[ServingClient, Depends(get_serving)]
 PastDep = Annotated[PastAnalyses, Depends(get_past)]
 MetricsDep = Annotated[Metrics, Depends(get_metrics)]
 BudgetDep = Annotated[Budget, Depends(get_budget)]

@@ -4,9 +4,10 @@ import time
 from typing import Any, TypeVar
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from contracts.api import Analysis
+from genai_assistant.callers import credentials
 from genai_assistant.errors import BadAnswerError, NotFoundError, ServingError, UnreachableError
 from genai_assistant.evidence import Source
 from genai_assistant.metrics import Metrics
@@ -23,9 +24,12 @@ def bounded_client(base_url: str, timeout_seconds: float) -> httpx.AsyncClient:
 class ServingClient:
     """The serving layer as typed answers or typed errors."""
 
-    def __init__(self, http: httpx.AsyncClient, metrics: Metrics) -> None:
+    def __init__(
+        self, http: httpx.AsyncClient, metrics: Metrics, key: SecretStr | None = None
+    ) -> None:
         self._http = http
         self._metrics = metrics
+        self._key = key
 
     async def get(self, path: str, body: type[Body], params: Params, source: Source) -> Body:
         """Fetch ``path`` as ``body``; parameters that are None are left out.
@@ -55,7 +59,7 @@ class ServingClient:
     async def _fetch(self, path: str, params: Params) -> bytes:
         given = {name: value for name, value in params.items() if value is not None}
         try:
-            response = await self._http.get(path, params=given)
+            response = await self._http.get(path, params=given, headers=credentials(self._key))
         except httpx.HTTPError as error:
             raise UnreachableError(f"{path}: {type(error).__name__}") from error
         if response.status_code == httpx.codes.NOT_FOUND:
@@ -82,7 +86,9 @@ class ServingClient:
         """
         body: dict[str, Any] = analysis.model_dump(mode="json")
         try:
-            response = await self._http.post("/api/analyses", json=body)
+            response = await self._http.post(
+                "/api/analyses", json=body, headers=credentials(self._key)
+            )
         except httpx.HTTPError as error:
             raise UnreachableError(f"/api/analyses: {type(error).__name__}") from error
         if not response.is_success and response.status_code != httpx.codes.CONFLICT:

@@ -54,6 +54,13 @@ class Settings(BaseSettings):
         "http://127.0.0.1:8080",
         description="Base URL of the batch layer's control API, for questions on transactions.",
     )
+    serving_key: SecretStr | None = Field(
+        None,
+        description=(
+            "API key for what the assistant reads and writes on its own (analyst, past analyses); "
+            "what it reads for a question carries the key that came with the question."
+        ),
+    )
     serving_timeout_seconds: float = Field(
         5.0, gt=0, description="How long one call to the serving layer may take."
     )

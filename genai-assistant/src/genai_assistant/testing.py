@@ -199,9 +199,17 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
 
-    def reply(self, status: int, body: bytes, content_type: str = "application/json") -> None:
+    def reply(
+        self,
+        status: int,
+        body: bytes,
+        content_type: str = "application/json",
+        headers: dict[str, str] | None = None,
+    ) -> None:
         """Send a whole response."""
         self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -215,12 +223,14 @@ class _Handler(BaseHTTPRequestHandler):
 class ServingDouble(_Server):
     """A serving layer that holds a ``World``.
 
-    ``status`` other than 200 makes every call fail with it. ``requests`` keeps what was asked.
+    ``status`` other than 200 makes every call fail with it; without ``key``, where it is set,
+    every call is refused. ``requests`` keeps what was asked.
     """
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.status = 200
+        self.key: str | None = None
         self.requests: list[str] = []
         super().__init__()
 
@@ -234,6 +244,9 @@ class ServingDouble(_Server):
                 params = {name: values[0] for name, values in parse_qs(parts.query).items()}
                 if double.status != 200:
                     self.reply(double.status, b"{}")
+                    return
+                if double.key and self.headers.get("authorization") != f"Bearer {double.key}":
+                    self.reply(401, b"{}")
                     return
                 body = double.answer([unquote(one) for one in parts.path.split("/")[1:]], params)
                 self.reply(404 if body is None else 200, json.dumps(body or {}).encode())
@@ -422,6 +435,7 @@ class Fault:
     content_type: str = "application/json"
     hang_seconds: float = 0.0
     cut: bool = False
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 def completion(text: str | None, **fields: Json) -> bytes:
@@ -453,6 +467,8 @@ class ModelServer(_Server):
     def __init__(self, behaviour: Behaviour = echo_statements, port: int = 0) -> None:
         self.behaviour = behaviour
         self.requests: list[dict[str, Json]] = []
+        self.recorded: list[bytes] = []
+        """Every request as it came: line, headers, body."""
         super().__init__(port)
 
     @property
@@ -465,7 +481,10 @@ class ModelServer(_Server):
 
         class Handler(_Handler):
             def do_POST(self) -> None:
-                request = self.read_json()
+                body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+                head = f"{self.requestline}\r\n{self.headers}"
+                server.recorded.append(head.encode() + body)
+                request = json.loads(body)
                 server.requests.append(request)
                 result = server.behaviour(request)
                 if isinstance(result, str):
@@ -479,7 +498,7 @@ class ModelServer(_Server):
                     time.sleep(fault.hang_seconds)
                 if not fault.cut:
                     try:
-                        self.reply(fault.status, fault.body, fault.content_type)
+                        self.reply(fault.status, fault.body, fault.content_type, fault.headers)
                     except OSError:
                         # The client gave up while we hung.
                         self.close_connection = True

@@ -169,6 +169,15 @@ async def follow(past: PastAnalyses, serving: ServingClient) -> int:
     return new
 
 
+async def may_read(serving: ServingClient) -> bool:
+    """Say whether the caller's key may read analyses, by asking the serving layer with it."""
+    try:
+        await serving.get("/api/analyses/count", Total, {}, REAL_TIME)
+    except ServingError:
+        return False
+    return True
+
+
 async def follow_for_ever(past: PastAnalyses, serving: ServingClient, seconds: float) -> None:
     """Follow until cancelled; a serving layer that is away is asked again later."""
     while True:

@@ -6,19 +6,24 @@ import time
 from fastapi import APIRouter
 
 from genai_assistant.bodies import PastHit, RagAnswer, RagHit, RagQuery, RagState
-from genai_assistant.dependencies import IndexDep, PastDep
+from genai_assistant.dependencies import IndexDep, PastDep, ServingDep
 from genai_assistant.hostile import cleaned
+from genai_assistant.retrieval.analyses import may_read
 
 router = APIRouter(prefix="/rag", tags=["retrieval"])
 
 
 @router.post("/query")
-async def query(body: RagQuery, index: IndexDep, past: PastDep) -> RagAnswer:
-    """Find techniques, rules, runbooks and past analyses that fit a description, best first."""
+async def query(body: RagQuery, index: IndexDep, past: PastDep, serving: ServingDep) -> RagAnswer:
+    """Find techniques, rules, runbooks and past analyses that fit a description, best first.
+
+    Past analyses are told to callers whose key may read analyses.
+    """
     started = time.perf_counter()
     hits = await asyncio.to_thread(index.query, body.words(), body.top_k)
     results = [RagHit(**hit.document.record(), score=hit.score) for hit in hits]
-    near = await asyncio.to_thread(past.like, body.words(), body.top_k)
+    is_allowed = await may_read(serving)
+    near = await asyncio.to_thread(past.like, body.words(), body.top_k) if is_allowed else []
     earlier = [PastHit(**cleaned(one.record()), likeness=one.likeness) for one in near]
     seconds = time.perf_counter() - started
     return RagAnswer(results=results, past_analyses=earlier, query_time_ms=round(seconds * 1000, 2))

@@ -1,0 +1,80 @@
+"""A caller's key limits what the assistant may read for it."""
+
+import asyncio
+
+import pytest
+
+from genai_assistant.analyst import analysis_id
+
+KEY = "sgk_0123456789ab_secret"
+BEARER = {"Authorization": f"Bearer {KEY}"}
+QUESTION = {"question": "Is user manager anomalous?"}
+ASK = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "tools/call",
+    "params": {"name": "ask", "arguments": QUESTION},
+}
+
+
+@pytest.fixture(autouse=True)
+def _serving_wants_a_key(serving):
+    serving.key = KEY
+
+
+def test_a_question_reads_with_the_callers_key(open_client):
+    client = open_client(serving_key=KEY)
+
+    assert client.post("/query", json=QUESTION, headers=BEARER).json()["verdict"] == "anomalous"
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer other"}], ids=["none", "other"])
+def test_the_assistants_own_key_answers_no_question(open_client, headers):
+    client = open_client(serving_key=KEY)
+
+    body = client.post("/query", json=QUESTION, headers=headers).json()
+
+    assert body["verdict"] == "unknown"
+    assert "HTTP 401" in body["answer"]
+    assert body["confidence"] == 0
+
+
+def test_a_stream_reads_with_the_callers_key(open_client):
+    client = open_client(serving_key=KEY)
+
+    assert (
+        '"verdict":"anomalous"' in client.post("/query/stream", json=QUESTION, headers=BEARER).text
+    )
+    assert '"verdict":"anomalous"' not in client.post("/query/stream", json=QUESTION).text
+
+
+def test_tools_read_with_the_callers_key(open_client):
+    client = open_client(serving_key=KEY)
+    accept = {"Accept": "application/json, text/event-stream", "Host": "127.0.0.1:8002"}
+
+    def verdict(**headers):
+        answer = client.post("/mcp", json=ASK, headers={**accept, **headers}).json()
+        return answer["result"]["structuredContent"]["verdict"]
+
+    assert verdict(**BEARER) == "anomalous"
+    assert verdict() == "unknown"
+
+
+def test_past_analyses_are_told_to_those_who_may_read_them(open_client, serving, tmp_path):
+    client = open_client(
+        serving_key=KEY, analyst_enabled=True, data_dir=tmp_path, past_analyses_seconds=0.05
+    )
+    query = {"event_context": "brute force"}
+
+    async def told():
+        for _ in range(200):
+            answer = client.post("/rag/query", json=query, headers=BEARER).json()
+            if answer["past_analyses"]:
+                return answer["past_analyses"]
+            await asyncio.sleep(0.05)  # between two looks at background work
+        raise AssertionError("the analysis never came")
+
+    found = asyncio.run(told())
+
+    assert found[0]["analysis_id"] == analysis_id("al_00aa11bb22cc")
+    assert client.post("/rag/query", json=query).json()["past_analyses"] == []
