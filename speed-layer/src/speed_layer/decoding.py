@@ -22,6 +22,7 @@ from speed_layer import json_kernel
 Ints = NDArray[np.int64]
 Places = NDArray[np.int32]
 
+_SIGNATURE = fields.signature()
 _TAIL = UNKNOWN_USER.encode() + b"\0"
 _TEXT_NAMES = [name.rpartition(".")[2] for name in fields.TEXTS[: fields.TEXT_COLUMNS]]
 _INTEGER_NAMES = {
@@ -97,7 +98,7 @@ class _Scan:
         self._integers = np.empty((rows, len(fields.INTEGERS)), np.int64)
         self._scores = np.empty(rows)
         self.plain = np.zeros(rows, np.bool_)
-        json_kernel.scan(
+        compiled_with = json_kernel.scan(
             self._data,
             ends,
             self._starts,
@@ -106,6 +107,11 @@ class _Scan:
             self._scores,
             self.plain,
         )
+        if compiled_with != _SIGNATURE:
+            raise RuntimeError(
+                "numba's cache holds a scanner of another version: empty NUMBA_CACHE_DIR, or the"
+                " __pycache__ folders"
+            )
         if self._data.max(initial=0) > _LAST_ASCII:
             self._check_encoding(values, ends)
 

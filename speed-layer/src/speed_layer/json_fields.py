@@ -1,9 +1,12 @@
 """What the scanner looks for in a security event, and the tables that its compiled code reads."""
 
+import zlib
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from contracts import events as ev
 
 # What a field's value is.
 TEXT: Final = 0
@@ -82,6 +85,18 @@ def escaped_bytes() -> NDArray[np.uint8]:
     for letter, code in zip(b"bfnrt", b"\b\f\n\r\t", strict=True):
         escaped[letter] = code
     return escaped
+
+
+def signature() -> int:
+    """Return a number that stands for everything the compiled code has as constants."""
+    known = (OBJECTS, TEXTS, INTEGERS, ev.EVENT_TYPES, ev.EVENT_STATUSES, ev.UNKNOWN_USER)
+    limits = (
+        ev.MAX_EVENT_ID_LENGTH,
+        ev.MAX_USER_LENGTH,
+        ev.MIN_TIMESTAMP_MS,
+        ev.MAX_TIMESTAMP_MS,
+    )
+    return zlib.crc32(repr((known, limits)).encode())
 
 
 def field_tables() -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]:

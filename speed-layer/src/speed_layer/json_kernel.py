@@ -41,6 +41,7 @@ from speed_layer.json_fields import (
     USER,
     escaped_bytes,
     field_tables,
+    signature,
     word_table,
 )
 
@@ -53,8 +54,9 @@ _QUOTE, _BACKSLASH, _COLON, _COMMA = 34, 92, 58, 44
 _OPEN, _CLOSE, _OPEN_ARRAY, _CLOSE_ARRAY = 123, 125, 91, 93
 _ZERO, _NINE, _MINUS, _POINT = 48, 57, 45, 46
 
-# Constants to the compiler. Its cache on disk does not notice a change of other modules: who changes
-# ``json_fields`` or the limits of ``contracts.events`` changes this file too, if only its date.
+# Constants to the compiler. Its cache on disk does not notice a change of the modules that they come
+# from; hence the signature, which ``scan`` returns as it was compiled.
+_SIGNATURE = signature()
 _SLOTS, _KEYS, _FACTS = field_tables()
 _EVENT_TYPES = word_table(ev.EVENT_TYPES)
 _STATUSES = word_table(ev.EVENT_STATUSES)
@@ -410,6 +412,9 @@ def scan(data, ends, starts, lengths, integers, scores, plain):
         integers: [rows, ``INTEGERS``] gets numbers, or ``ABSENT``.
         scores: [rows] gets the threat scores, NaN for none.
         plain: [rows] false; gets which records are plain. The cells of others mean nothing.
+
+    Returns:
+        The signature of the tables that this was compiled with.
     """
     rows = len(ends) - 1
     for row in range(rows):
@@ -426,6 +431,7 @@ def scan(data, ends, starts, lengths, integers, scores, plain):
             continue
         settle(data, row, starts, lengths, integers, ends[rows])
         plain[row] = True
+    return _SIGNATURE
 
 
 @compiled
