@@ -120,7 +120,7 @@ def main() -> None:
     lines += ["", *stage_table(profiled), "", *bounds(runs, profiled)]
     print("\n" + "\n".join(lines))
     if not QUICK:
-        write_section("bench-speed", lines)
+        write_section("bench-speed", [*lines, "", "```json", json.dumps(figures), "```"])
     print(json.dumps(figures))
 
 
