@@ -47,6 +47,7 @@ _STEPS: tuple[Column, ...] = (
     ("STEP", field("action")),
     ("COMMENT", field("comment")),
 )
+_TIMES = ("timestamp", "first_seen", "last_seen", "updated_at")
 _SILENCE_SECONDS = 60.0
 """The stream says something every 15 seconds; after so long it is dead."""
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 15.0
@@ -121,8 +122,9 @@ def _one(service: Service, options: argparse.Namespace) -> int:
     if options.json:
         show_json({**alert, "history": steps})
         return 0
-    times = {name: clock(alert[name]) for name in ("timestamp", "first_seen", "last_seen")}
-    show_facts({name: value for name, value in (alert | times).items() if value is not None})
+    times = {name: clock(alert[name]) for name in _TIMES}
+    shown = {name: value for name, value in alert.items() if value is not None}
+    show_facts({name: times.get(name, value) for name, value in shown.items()})
     if steps:
         show_table(steps, _STEPS, "")
     return 0

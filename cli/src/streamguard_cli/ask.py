@@ -46,7 +46,7 @@ def _citation(evidence: dict[str, Any]) -> str:
     record = evidence.get("record") or {}
     named = [
         f"{name}={record[name]}"
-        for name in ("event_id", "alert_id", "user", "user_id", "technique_id", "run_id")
+        for name in ("id", "event_id", "alert_id", "user", "user_id", "run_id")
         if record.get(name) is not None
     ]
     return f"  [{evidence.get('id')}] {evidence.get('kind')} from {evidence.get('source')} {' '.join(named)}"

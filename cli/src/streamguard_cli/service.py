@@ -113,7 +113,7 @@ def refusal(response: httpx.Response) -> str:
         detail = body.get("detail") or body.get("message") or body.get("reason")
         words = _fields(detail) if isinstance(detail, list) else str(detail or words)
     hint = f"; set {KEY}" if response.status_code == _NEEDS_KEY else ""
-    return f"{response.url}: {response.status_code} {printable(words)}{hint}"
+    return f"{printable(words)} ({response.status_code}){hint}"
 
 
 def _fields(errors: list[Json]) -> str:

@@ -18,7 +18,7 @@ PAGES = {
         "Seam: below this line from batch run r2",
     ],
     "/events/evt_000000000008": ["203.0.113.7", "Score 0.93", "Nothing was written"],
-    "/runs": ["r2 against r1", "unique_ips 3 to 57", "0.310 large", "published"],
+    "/runs": ["r2 against r1", "unique_ips 3 to 57", "0.310", "published"],
     "/transactions": ["aggregations", "2026-01-01 12:07", "Electronics", "9 times the customer"],
     "/seams": ["Every offset is", "security-events/0", "r2"],
     "/system": ["rag_service", "10 min", "security-events/0", "No webhook is set up"],

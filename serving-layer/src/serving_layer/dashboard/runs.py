@@ -1,5 +1,7 @@
 """``/runs``: the batch runs in the lake, two of them compared, and how features have drifted."""
 
+from collections.abc import Collection
+
 from nicegui import ui
 from starlette.requests import Request
 
@@ -34,8 +36,8 @@ def add(site: Site) -> None:
     async def runs(request: Request, a: str = "", b: str = "") -> None:
         with site.view(request, "Batch runs", "/runs") as view:
             page = RunsPage(view, a, b)
-            view.section("In the lake", page.listed, 2)
-            view.section("Jobs", page.jobs, 2)
+            view.section("In the lake", page.listed, 2).frame.classes("wide")
+            view.section("Jobs", page.jobs, 2).frame.classes("wide")
             view.section("Comparison", page.compared, 10)
             view.section("Drift of the newest run", page.drift, 10)
 
@@ -134,13 +136,15 @@ class RunsPage:
         drift = report.get("drift") or {}
         if not drift.get("features"):
             return empty("This run measured no drift: there was no training before it.")
-        drifted = ", ".join(drift.get("drifted") or [])
-        words = f"moved far: {drifted}" if drifted else "no feature has moved far"
+        drifted = drift.get("drifted") or []
+        words = "no feature has moved further than chance may move it among so many users"
+        if drifted:
+            words = f"moved far: {', '.join(drifted)}"
         kind = "warning" if drifted else "info"
         return join(
             [
                 note(f"Against {drift.get('against')}: {words}.", kind=kind),
-                _shifts([_shift(name, index) for name, index in drift["features"].items()]),
+                _shifts([_shift(name, at, drifted) for name, at in drift["features"].items()]),
             ]
         )
 
@@ -165,16 +169,16 @@ def _change(each: Json) -> tuple[object, ...]:
     return link("/users/", each["user"]), each["scoreA"], each["scoreB"], moved
 
 
-def _shift(name: str, index: float) -> tuple[object, float, str]:
-    size = "large" if index > LARGE_SHIFT else "small" if index > SMALL_SHIFT else "none"
-    return name.replace("_", " "), index, f"{index:.3f} {size}"
+def _shift(name: str, index: float, drifted: Collection[str] = ()) -> tuple[object, float, str]:
+    words = f"{index:.3f} moved far" if name in drifted else f"{index:.3f}"
+    return name.replace("_", " "), index, words
 
 
 def _shifts(rows: list[tuple[object, float, str]]) -> Markup:
     return bars(
         "Population stability index of each feature",
         rows,
-        heads=("Feature", f"Stability index: small above {SMALL_SHIFT}, large above {LARGE_SHIFT}"),
+        heads=("Feature", f"Index: small shift above {SMALL_SHIFT}, large above {LARGE_SHIFT}"),
         most=max([2 * LARGE_SHIFT, *(index for _, index, _ in rows)]),
         nothing="No shift was measured.",
     )
