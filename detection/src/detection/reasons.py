@@ -1,6 +1,7 @@
 """Why an event is anomalous, in words."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from detection import layout as at
 
@@ -55,42 +56,50 @@ def reasons(
     chosen = [kind for kind in order if excess[kind] > 0 and excess[kind] >= least]
     if at.IP in chosen and at.NET in chosen:
         chosen.remove(at.NET)  # the address says it already
-    return [
-        _sentence(
-            f"{_SUBJECTS[kind]} {own(kind)}",
-            f" for {user}" if number == 0 else "",
-            seen[kind],
-            total[kind],
-            [
-                (words(kind, code), times)
-                for code, times in zip(top[kind], top_seen[kind], strict=True)
-                if code >= 0
-            ],
-        )
-        for number, kind in enumerate(chosen[:_MAX_REASONS])
-    ]
+    found = []
+    for number, kind in enumerate(chosen[:_MAX_REASONS]):
+        what = f"{_SUBJECTS[kind]} {own(kind)}"
+        whom = f" for {user}" if number == 0 else ""
+        usual = _usual(what, partial(words, kind), top[kind], top_seen[kind], total[kind])
+        found.append(_sentence(what, whom, seen[kind], total[kind], usual))
+    return found
 
 
-def _sentence(
-    what: str, whom: str, count: int, whole: int, usual: Sequence[tuple[str, int]]
-) -> str:
+def _usual(
+    what: str, words: Callable[[int], str], codes: Sequence[int], times: Sequence[int], whole: int
+) -> list[str]:
+    """Return the values that are usual, with their shares; the first one however seldom.
+
+    A value that ``what`` says already is left out.
+    """
+    usual: list[str] = []
+    least = 0.0
+    for code, count in zip(codes, times, strict=True):
+        if code < 0:
+            continue
+        if count >= least:
+            value = words(code)
+            if not what.endswith(f" {value}"):
+                usual.append(f"{value} ({_percent(count, whole)})")
+                if len(usual) == _MAX_USUAL:
+                    break
+        least = _LEAST_USUAL * whole
+    return usual
+
+
+def _sentence(what: str, whom: str, count: int, whole: int, usual: Sequence[str]) -> str:
     """Say how seldom a value is, and what is usual instead.
 
     Examples:
-        >>> _sentence("port 4444", " for ann", 0, 50, [("443", 40), ("22", 9), ("80", 1)])
+        >>> _sentence("port 4444", " for ann", 0, 50, ["443 (80 %)", "22 (18 %)"])
         'port 4444 is new for ann; usual are 443 (80 %) and 22 (18 %)'
-        >>> _sentence("hour 03:00 UTC", "", 2, 50, [("09:00 UTC", 48)])
+        >>> _sentence("hour 03:00 UTC", "", 2, 50, ["09:00 UTC (96 %)"])
         'hour 03:00 UTC is rare (2 of 50 events); usual is 09:00 UTC (96 %)'
     """
     often = f"is rare{whom} ({count} of {whole} events)" if count else f"is new{whom}"
-    named = [
-        f"{value} ({_percent(times, whole)})"
-        for number, (value, times) in enumerate(usual)
-        if (number == 0 or times >= _LEAST_USUAL * whole) and not what.endswith(f" {value}")
-    ][:_MAX_USUAL]
-    if not named:
+    if not usual:
         return f"{what} {often}"
-    return f"{what} {often}; usual {'are' if len(named) > 1 else 'is'} {' and '.join(named)}"
+    return f"{what} {often}; usual {'are' if len(usual) > 1 else 'is'} {' and '.join(usual)}"
 
 
 def _percent(part: int, whole: int) -> str:
