@@ -64,3 +64,28 @@ merged_count() { get "$SERVING/api/events/count" | json 'd["count"]'; }
 generate() { # COUNT SEED
     "$PYTHON" -m event_generator security --broker "$BROKER" --count "$1" --seed "$2" --rate 0 >/dev/null
 }
+
+# An assistant of its own over the same serving layer, with a scripted OpenAI-compatible server on
+# this machine as its model: $with_model is its URL until stop_assistant_with_model.
+free_port() { "$PYTHON" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+start_assistant_with_model() {
+    local model_port port
+    model_port=$(free_port)
+    port=$(free_port)
+    with_model=http://127.0.0.1:$port
+    with_model_data=$(mktemp -d)
+    "$PYTHON" -m genai_assistant.testing --port "$model_port" >"$with_model_data/model.log" 2>&1 &
+    with_model_pids=$!
+    ASSISTANT_PORT=$port ASSISTANT_SERVING_URL=$SERVING ASSISTANT_DATA_DIR=$with_model_data/data ASSISTANT_ANALYST_ENABLED=false \
+        OPENAI_API_KEY=scripted OPENAI_BASE_URL=http://127.0.0.1:$model_port/v1 OPENAI_MODEL=gpt-4o-mini \
+        "$PYTHON" -m genai_assistant >"$with_model_data/assistant.log" 2>&1 &
+    with_model_pids="$with_model_pids $!"
+    eventually 180 "an assistant with a model is up" 200 status "$with_model/health"
+}
+stop_assistant_with_model() {
+    # shellcheck disable=SC2086
+    kill $with_model_pids 2>/dev/null
+    # shellcheck disable=SC2086
+    wait $with_model_pids 2>/dev/null
+    rm -rf "$with_model_data"
+}
