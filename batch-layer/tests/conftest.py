@@ -4,9 +4,12 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
+import duckdb
+import pyarrow as pa
 import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
+from deltalake import DeltaTable, QueryBuilder
 from pyspark.sql import SparkSession
 
 from batch_layer.settings import Settings
@@ -138,3 +141,26 @@ def topics(tmp_path: Path) -> Iterator[Topics]:
 def event() -> Callable[..., bytes]:
     """How tests make events."""
     return security_event
+
+
+@pytest.fixture
+def read_elsewhere(spark: SparkSession) -> Callable[[Path, str], list]:
+    """Read a column of a Delta table with Spark, DuckDB, pyarrow and deltalake; all must agree."""
+
+    def read(path: Path, column: str) -> list:
+        table = DeltaTable(str(path))
+        files = table.file_uris()
+        query = f'SELECT "{column}" FROM read_parquet(?, hive_partitioning = true)'
+        by = {
+            "spark": [row[0] for row in spark.read.format("delta").load(str(path))
+                      .select(column).collect()],
+            "duckdb": [row[0] for row in duckdb.execute(query, [files]).fetchall()],
+            "pyarrow": table.to_pyarrow_dataset().to_table([column])[column].to_pylist(),
+            "deltalake": pa.table(QueryBuilder().register("t", table)
+                                  .execute(f'SELECT "{column}" FROM t'))[column].to_pylist(),
+        }  # fmt: skip
+        found = {reader: sorted(values) for reader, values in by.items()}
+        assert all(values == found["spark"] for values in found.values()), found
+        return found["spark"]
+
+    return read

@@ -1,11 +1,14 @@
+import base64
 import itertools
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from confluent_kafka import Consumer, TopicPartition
+from deltalake import DeltaTable, write_deltalake
 from fastapi.testclient import TestClient
 
 from batch_layer.app import create_app
@@ -170,6 +173,26 @@ def test_a_table_is_readable_as_it_was(client, report):
     )
 
 
+def test_any_table_is_read_by_version_and_by_time(client, service_settings):
+    path = str(service_settings.lake_dir / "batches/own/raw")
+    for value in (b"\xff first", b"second"):
+        write_deltalake(path, pa.table({"value": [value]}), mode="append")
+    then = DeltaTable(path).history()[-1]["timestamp"] / 1000
+    url = "/tables/batches/own/raw/data"
+
+    body = client.get(url).json()
+    assert (body["version"], body["rowCount"]) == (1, 2)
+    values = {base64.urlsafe_b64decode(row["value"]) for row in body["data"]}
+    assert values == {b"\xff first", b"second"}
+    assert client.get(url, params={"version": 0}).json()["rowCount"] == 1
+    at = datetime.fromtimestamp(then, UTC).isoformat()
+    assert client.get(url, params={"timestamp": at}).json()["version"] == 0
+    assert client.get(url, params={"limit": 1, "offset": 1}).json()["page"]["hasMore"] is False
+    assert error_of(client.get("/tables/nowhere/data")) == (404, "TABLE_NOT_FOUND")
+    both = client.get(url, params={"version": 0, "timestamp": at})
+    assert error_of(both) == (400, "INVALID_REQUEST")
+
+
 def test_tables_are_compacted_clustered_vacuumed_and_remember(client, report):
     record, _ = report
     table = f"/tables/batches/{record['batchId']}/raw"
@@ -295,7 +318,7 @@ def test_batches_run_beside_the_stream_and_the_lake_form_reads_what_it_wrote(
 
 
 def test_a_stream_goes_on_over_outage_and_restart_and_final_windows_come_once(
-    client, broker, topic, produce, wire, service_settings, spark
+    client, broker, topic, produce, wire, service_settings, spark, read_elsewhere
 ):
     # A category of its own: the table holds the windows of other tests too.
     minutes = [
@@ -326,6 +349,7 @@ def test_a_stream_goes_on_over_outage_and_restart_and_final_windows_come_once(
     client.post("/stream/stop")
 
     assert [row.txn_count for row in windows()] == [1, 2, 3, 3, 3, 2, 1]
+    assert read_elsewhere(path, "category").count("beauty") == 7
     assert set(windows()[0].asDict()) == {
         "window_start", "window_end", "category", "txn_count", "window_revenue",
         "avg_order_value", "fraud_alerts", "approx_unique_customers",
