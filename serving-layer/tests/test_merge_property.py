@@ -135,6 +135,7 @@ class World:
     views: Views = field(default_factory=Views)
     seams: list = field(default_factory=lambda: [(0, 0, 0)])
     begins_without_a_run: bool = False
+    before: object = None
 
     def __post_init__(self):
         self.lengths = [len(part) for part in self.log]
@@ -217,14 +218,24 @@ class World:
             alert for part in range(3) for alert in self.alerts(part, 0, seam[part], of_run=True)
         ]
         self.views.publish(
-            BatchView(
+            parts=self.parts(manifest),
+            batch=BatchView(
                 manifest=manifest,
                 indexes=indexes,
                 alerts=AlertList([entry(alert) for alert in alerts]),
                 aggregates=Aggregates.of(sums),
                 held=held_by_stream(indexes),
-            )
+            ),
         )
+
+    def parts(self, manifest):
+        """What a thread cut ahead of time: now, or before the last segment came."""
+        loaded = self.views.loaded
+        if loaded is None:
+            return None
+        seam = BatchView(manifest=manifest).seam
+        realtime = self.before.realtime if self.before is not None else loaded.realtime
+        return realtime.parts_above(seam)
 
     def batch_index(self, topic, number, rows):
         table = stored(pa.Table.from_pylist(rows, schema=BATCH_EVENT_SCHEMA))
@@ -241,6 +252,7 @@ class World:
         """Play one answer of the speed layer."""
         rows = [r for r in self.records[part] if start <= r["offset"] < end]
         stream = stream_code(*PARTITIONS[part])
+        self.before = self.views.current()
         self.views.append(
             Segment(stream, start, end, segment_table(rows), self.alerts(part, start, end))
         )
@@ -281,7 +293,7 @@ class World:
             if len(indexes) > 1:
                 self.views.merge(indexes, merged(indexes))
         elif name == "restart":
-            self.views = Views()
+            self.views, self.before = Views(), None
             self.begin()
 
     def distinct_events(self):

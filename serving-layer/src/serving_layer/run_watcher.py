@@ -102,7 +102,9 @@ class RunWatcher:
 
     async def _exchange(self, run_id: str | None) -> None:
         batch = await asyncio.to_thread(self._load, run_id)
-        self._views.publish(batch)
+        loaded = self._views.loaded
+        parts = await asyncio.to_thread(loaded.realtime.parts_above, batch.seam) if loaded else {}
+        self._views.publish(batch, parts)
         self.loaded_at = time.time()
         logger.info("serving run %s, %d events", run_id, batch.rows)
         if batch.manifest is not None:

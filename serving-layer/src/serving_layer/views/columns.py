@@ -60,7 +60,6 @@ def columns_of(
         interners: Where the strings get their codes.
     """
     rows = table.num_rows
-    ids = table.column("event_id").to_pylist()
     return Columns(
         negative_timestamp=-_numbers(table.column("timestamp"), np.int64),
         stream=np.broadcast_to(np.asarray(streams, dtype=np.int32), rows),
@@ -73,9 +72,17 @@ def columns_of(
         anomaly_score=_numbers(table.column("anomaly_score"), np.float64),
         is_anomaly=_numbers(table.column("is_anomaly").fill_null(False), np.bool_),
         ingested_at=_numbers(table.column("ingested_at"), np.int64),
-        id_hash=np.fromiter(map(hash, ids), np.int64, rows),
+        id_hash=_hashes(table.column("event_id")),
         row=np.arange(rows, dtype=np.int64),
     )
+
+
+def _hashes(ids: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """Return the hash of every id, chunk by chunk: other threads get their turn in between."""
+    chunks = [
+        np.fromiter(map(hash, chunk.to_pylist()), np.int64, len(chunk)) for chunk in ids.chunks
+    ]
+    return np.concatenate([np.empty(0, np.int64), *chunks])
 
 
 def concatenated(parts: list[Columns]) -> Columns:

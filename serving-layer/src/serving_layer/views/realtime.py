@@ -20,6 +20,10 @@ INLINE_MERGE_ROWS = 8_192
 """Larger merges are left to a thread: they would hold up requests by milliseconds."""
 
 
+Parts = Mapping[int, tuple[EventIndex, EventIndex | None]]
+"""By identity of an index: the index, and the part of it at or above a seam, None for nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """A range of one partition as the speed layer committed it.
@@ -111,11 +115,26 @@ class RealtimeView:
             alerts=self.alerts.extended(alerts) if alerts else self.alerts,
         )
 
-    def above(self, seam: Mapping[int, int]) -> "RealtimeView":
+    def parts_above(self, seam: Mapping[int, int]) -> Parts:
+        """Return what ``above`` keeps of each index: ahead of time, because it takes long."""
+        parts: dict[int, tuple[EventIndex, EventIndex | None]] = {}
+        for index in self.indexes:
+            part = _part(index, seam)
+            if part is not None:
+                for stream in part.streams.tolist():
+                    part.offsets(stream)  # the consistency proof asks for them at the exchange
+            parts[id(index)] = (index, part)
+        return parts
+
+    def above(self, seam: Mapping[int, int], parts: Parts | None = None) -> "RealtimeView":
         """Return a view that begins at a new seam.
 
         Where the new seam lies below what is held (a run was taken back), the partition starts
         empty at the seam, to be tailed again.
+
+        Args:
+            seam: First offset of each partition that is kept.
+            parts: What ``parts_above`` returned for this seam, of this view or an earlier one.
         """
         coverage = dict(self.coverage)
         restarted = set()
@@ -135,7 +154,7 @@ class RealtimeView:
         )
         return replace(
             kept,
-            indexes=_above(kept.indexes, firsts),
+            indexes=_above(kept.indexes, firsts, parts or {}),
             alerts=kept.alerts.above(firsts),
             rendered=RenderedRows(),
         )
@@ -159,15 +178,22 @@ class RealtimeView:
         )
 
 
-def _above(indexes: Sequence[EventIndex], firsts: Mapping[int, int]) -> tuple[EventIndex, ...]:
+def _above(
+    indexes: Sequence[EventIndex], firsts: Mapping[int, int], parts: Parts | None = None
+) -> tuple[EventIndex, ...]:
     kept = []
     for index in indexes:
-        mask = np.ones(len(index), dtype=bool)
-        for stream in index.streams.tolist():
-            if stream in firsts:
-                inside = index.columns.stream == stream
-                mask &= ~inside | (-index.columns.negative_offset >= firsts[stream])
-        part = index.where(mask)
+        known = (parts or {}).get(id(index))
+        part = _part(index, firsts) if known is None else known[1]
         if part is not None:
             kept.append(part)
     return tuple(kept)
+
+
+def _part(index: EventIndex, firsts: Mapping[int, int]) -> EventIndex | None:
+    mask = np.ones(len(index), dtype=bool)
+    for stream in index.streams.tolist():
+        if stream in firsts:
+            inside = index.columns.stream == stream
+            mask &= ~inside | (-index.columns.negative_offset >= firsts[stream])
+    return index.where(mask)
