@@ -2,7 +2,7 @@ import pytest
 
 from genai_assistant.clock import now_ms
 from genai_assistant.followups import plan_in_conversation
-from genai_assistant.planner import Kind
+from genai_assistant.plan import Kind
 from genai_assistant.testing import event
 
 NOW = 1_790_000_000_000

@@ -2,7 +2,9 @@ import re
 
 import pytest
 
-from genai_assistant.planner import CLOCK_SKEW_MS, CONTEXT_WINDOW, Kind, plan
+from genai_assistant.plan import Kind
+from genai_assistant.planner import plan
+from genai_assistant.windows import CLOCK_SKEW_MS, CONTEXT_WINDOW
 
 NOW = 1_790_000_000_000
 HOUR = 3_600_000

@@ -10,9 +10,9 @@ from genai_assistant.clock import when
 from genai_assistant.evidence import PART, REAL_TIME, Findings, Ledger, Record
 from genai_assistant.phrases import spoken
 from genai_assistant.places import Place
-from genai_assistant.planner import Window
 from genai_assistant.records import event_status, source_address
 from genai_assistant.sources import Sources, nothing
+from genai_assistant.windows import Window
 
 Row = TypeVar("Row")
 

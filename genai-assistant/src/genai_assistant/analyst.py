@@ -14,9 +14,10 @@ from genai_assistant.clock import now_ms
 from genai_assistant.errors import NotFoundError, ServingError
 from genai_assistant.evidence import REAL_TIME
 from genai_assistant.metrics import Metrics
-from genai_assistant.planner import Kind, Plan, Window
+from genai_assistant.plan import Kind, Plan
 from genai_assistant.serving_client import Params, ServingClient
 from genai_assistant.settings import Settings
+from genai_assistant.windows import Window
 
 logger = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ from genai_assistant.followups import plan_in_conversation
 from genai_assistant.hostile import cleaned, quote
 from genai_assistant.metrics import Metrics
 from genai_assistant.model import ChatModel
-from genai_assistant.planner import Kind, Plan
+from genai_assistant.plan import Kind, Plan
 from genai_assistant.pseudonyms import Pseudonyms
 from genai_assistant.questions import (
     alerts,

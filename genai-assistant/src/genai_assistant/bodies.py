@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.api import UserAnomaly
-from genai_assistant.planner import CONTEXT_WINDOW
+from genai_assistant.windows import CONTEXT_WINDOW
 
 MAX_CONTEXT_CHARS = 4000
 

@@ -4,17 +4,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from genai_assistant.planner import (
-    COUNTS,
-    END,
-    NAME,
-    NOT_A_USER,
-    Kind,
-    Plan,
-    named_window,
-    placed_kind,
-    plan,
-)
+from genai_assistant.patterns import COUNTS, END, NAME, NOT_A_USER
+from genai_assistant.plan import Kind, Plan
+from genai_assistant.planner import placed_kind, plan
+from genai_assistant.windows import named_window
 
 MAX_TURNS = 10
 

@@ -17,13 +17,13 @@ from genai_assistant.assistant import Assistant
 from genai_assistant.bodies import Answer, Query, RagHit
 from genai_assistant.evidence import Ledger, Record
 from genai_assistant.hostile import cleaned
-from genai_assistant.planner import CONTEXT_WINDOW
 from genai_assistant.records import alert_record, anomaly_record, event_record, verdict_record
 from genai_assistant.retrieval.corpus import THREATS
 from genai_assistant.retrieval.index import ThreatIndex
 from genai_assistant.serving_client import ServingClient
 from genai_assistant.settings import Settings
 from genai_assistant.sources import Fetched, Sources
+from genai_assistant.windows import CONTEXT_WINDOW
 
 INSTRUCTIONS = (
     "Read-only access to security events, anomalies, alerts and users. Use ask for a cited "

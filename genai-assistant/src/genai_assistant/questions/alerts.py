@@ -9,7 +9,7 @@ from genai_assistant.clock import when
 from genai_assistant.evidence import BATCH, LINE, PART, REAL_TIME, Findings, Ledger, Record
 from genai_assistant.hostile import quote
 from genai_assistant.phrases import counted
-from genai_assistant.planner import Plan
+from genai_assistant.plan import Plan
 from genai_assistant.questions.statements import alert_context, say_alert
 from genai_assistant.records import alert_record, event_record, verdict_record
 from genai_assistant.sources import Fetched, Sources

@@ -6,7 +6,7 @@ from genai_assistant.activity import SUPPORTING, Activity, activity, tell_fallba
 from genai_assistant.evidence import BATCH, LINE, PART, REAL_TIME, Findings, Ledger, Record
 from genai_assistant.hostile import quote
 from genai_assistant.phrases import counted, figure, spoken
-from genai_assistant.planner import Plan
+from genai_assistant.plan import Plan
 from genai_assistant.questions.scope import as_record, filters, in_words
 from genai_assistant.records import event_record, source_address, verdict_record
 from genai_assistant.sources import Sources

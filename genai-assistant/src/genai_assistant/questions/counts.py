@@ -12,7 +12,7 @@ from genai_assistant.activity import (
 from genai_assistant.clock import when
 from genai_assistant.evidence import BATCH, PART, REAL_TIME, Findings, Ledger
 from genai_assistant.phrases import counted, spoken
-from genai_assistant.planner import Plan
+from genai_assistant.plan import Plan
 from genai_assistant.questions.scope import as_record, filters, in_words
 from genai_assistant.records import event_record
 from genai_assistant.sources import Sources

@@ -8,7 +8,7 @@ from genai_assistant.evidence import PART, REAL_TIME, Findings, Ledger
 from genai_assistant.fields import EVENT_TYPES
 from genai_assistant.hostile import quote
 from genai_assistant.phrases import figure
-from genai_assistant.planner import Plan
+from genai_assistant.plan import Plan
 from genai_assistant.questions.statements import anomaly_context, say_anomaly
 from genai_assistant.records import anomaly_record, event_record
 from genai_assistant.sources import Sources

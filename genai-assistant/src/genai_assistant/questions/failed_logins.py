@@ -16,7 +16,7 @@ from genai_assistant.clock import when
 from genai_assistant.evidence import LINE, PART, REAL_TIME, Findings, Ledger, Record
 from genai_assistant.hostile import quote
 from genai_assistant.phrases import counted, spoken
-from genai_assistant.planner import Plan
+from genai_assistant.plan import Plan
 from genai_assistant.records import event_record, source_address
 from genai_assistant.sources import Sources
 

@@ -7,7 +7,7 @@ from contracts.alerts import NOTIFIED_SEVERITIES
 from genai_assistant.evidence import BATCH, LINE, PART, REAL_TIME, Findings, Ledger, Record
 from genai_assistant.hostile import quote
 from genai_assistant.phrases import counted
-from genai_assistant.planner import Plan
+from genai_assistant.plan import Plan
 from genai_assistant.questions.user_anomaly import LIVE_THRESHOLD
 from genai_assistant.sources import Sources
 

@@ -8,7 +8,7 @@ from genai_assistant.activity import TOTAL_ONLY, activity, is_capped, record_act
 from genai_assistant.clock import when
 from genai_assistant.evidence import LINE, PART, REAL_TIME, Findings, Ledger
 from genai_assistant.phrases import counted, spoken
-from genai_assistant.planner import Plan
+from genai_assistant.plan import Plan
 from genai_assistant.questions.statements import alert_context, say_alert, say_anomaly
 from genai_assistant.records import alert_record, anomaly_record, event_record
 from genai_assistant.sources import Sources

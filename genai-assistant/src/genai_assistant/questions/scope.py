@@ -2,7 +2,7 @@
 
 from genai_assistant.evidence import Record
 from genai_assistant.hostile import quote
-from genai_assistant.planner import Plan
+from genai_assistant.plan import Plan
 
 
 def filters(plan: Plan) -> dict[str, str | None]:

@@ -7,7 +7,7 @@ from contracts.alerts import Alert
 from genai_assistant.evidence import LINE, PART, RAG, REAL_TIME, Findings, Ledger, Record
 from genai_assistant.hostile import quote
 from genai_assistant.phrases import counted
-from genai_assistant.planner import Plan
+from genai_assistant.plan import Plan
 from genai_assistant.retrieval.corpus import THREATS
 from genai_assistant.retrieval.index import ThreatIndex
 from genai_assistant.sources import Sources

@@ -9,7 +9,7 @@ from genai_assistant.activity import NO_DATA_FRESHNESS
 from genai_assistant.evidence import BATCH, LINE, PART, REAL_TIME, Findings, Ledger, Record
 from genai_assistant.hostile import quote
 from genai_assistant.phrases import counted, figure
-from genai_assistant.planner import Plan
+from genai_assistant.plan import Plan
 from genai_assistant.questions.statements import anomaly_context, note_alert, say_anomaly
 from genai_assistant.records import alert_record, anomaly_record
 from genai_assistant.sources import RankedUser, Report, Sources

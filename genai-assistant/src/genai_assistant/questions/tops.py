@@ -9,7 +9,7 @@ from genai_assistant.evidence import LINE, PART, REAL_TIME, Findings, Ledger
 from genai_assistant.fields import EVENT_TYPES, STATUSES, value_of
 from genai_assistant.hostile import quote
 from genai_assistant.phrases import counted, spoken
-from genai_assistant.planner import Plan
+from genai_assistant.plan import Plan
 from genai_assistant.questions.scope import as_record, filters, in_words
 from genai_assistant.sources import Sources
 

@@ -7,7 +7,7 @@ from genai_assistant.clock import when
 from genai_assistant.evidence import BATCH, LINE, PART, Findings, Ledger, Record
 from genai_assistant.hostile import quote
 from genai_assistant.phrases import counted, figure
-from genai_assistant.planner import Plan
+from genai_assistant.plan import Plan
 from genai_assistant.sources import BatchEntry, Sources
 
 SHOWN = 3

@@ -6,9 +6,10 @@ from genai_assistant.activity import activity, tell_fallback
 from genai_assistant.clock import when
 from genai_assistant.evidence import LINE, PART, REAL_TIME, Findings, Ledger, Record
 from genai_assistant.phrases import counted, spoken
-from genai_assistant.planner import Plan, Window
+from genai_assistant.plan import Plan
 from genai_assistant.questions.scope import as_record, filters, in_words
 from genai_assistant.sources import Sources
+from genai_assistant.windows import Window
 
 SLICES = 6
 CHANGED = 1.2

@@ -15,7 +15,7 @@ from genai_assistant.fields import EVENT_TYPES
 from genai_assistant.hostile import quote
 from genai_assistant.phrases import counted, spoken
 from genai_assistant.places import Place
-from genai_assistant.planner import Plan
+from genai_assistant.plan import Plan
 from genai_assistant.questions.statements import alert_context, say_alert
 from genai_assistant.records import alert_record, event_record, verdict_record
 from genai_assistant.sources import Sources

@@ -17,7 +17,7 @@ from genai_assistant.clock import when
 from genai_assistant.evidence import BATCH, LINE, PART, REAL_TIME, Findings, Ledger, Record
 from genai_assistant.hostile import quote
 from genai_assistant.phrases import counted, figure, spoken
-from genai_assistant.planner import Plan, Window
+from genai_assistant.plan import Plan
 from genai_assistant.questions.statements import (
     MAX_REASONS,
     alert_context,
@@ -27,6 +27,7 @@ from genai_assistant.questions.statements import (
 )
 from genai_assistant.records import alert_record, anomaly_record, event_record, verdict_record
 from genai_assistant.sources import Fetched, Sources
+from genai_assistant.windows import Window
 
 Opinion = Literal["anomalous", "watch", "normal", "unscored", "unknown"]
 

@@ -1,0 +1,49 @@
+"""What a question was read as: the kind, and what it limits itself to."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from genai_assistant.places import Place
+from genai_assistant.windows import Window
+
+
+class Kind(StrEnum):
+    """Kinds of question that can be answered."""
+
+    USER_ANOMALY = "user_anomaly"
+    USER_ACTIVITY = "user_activity"
+    TOP_RISK = "top_risk"
+    OPEN_ALERTS = "open_alerts"
+    FAILED_LOGINS = "failed_logins"
+    EXPLAIN_ALERT = "explain_alert"
+    EXPLAIN_EVENT = "explain_event"
+    ADDRESS_ACTIVITY = "address_activity"
+    TECHNIQUE = "technique"
+    PIPELINE = "pipeline"
+    COUNTS = "counts"
+    TOPS = "tops"
+    TREND = "trend"
+    COMPARE = "compare"
+    LAYERS = "layers"
+    TRANSACTIONS = "transactions"
+    OVERVIEW = "overview"
+    UNSUPPORTED = "unsupported"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to find out."""
+
+    kind: Kind
+    question: str
+    window: Window
+    user: str | None = None
+    address: str | None = None
+    alert_id: str | None = None
+    event_id: str | None = None
+    technique: str | None = None
+    place: Place | None = None
+    event_type: str | None = None
+    status: str | None = None
+    field: str | None = None
+    now_ms: int = 0
