@@ -21,7 +21,9 @@ from local_stack.errors import BrokerError as StackBrokerError
 pytestmark = pytest.mark.integration
 
 
-def test_every_record_is_kept_once_and_other_topics_do_not_matter(spark, settings, topics):
+def test_every_record_is_kept_once_and_other_topics_do_not_matter(
+    spark, settings, topics, read_elsewhere
+):
     settings = settings.model_copy(update={"kafka_bootstrap_servers": topics.bootstrap_servers})
     wanted = (SECURITY_EVENTS, USER_EVENTS, "transactions-stream")
     topics.create(SECURITY_EVENTS, 2)
@@ -43,6 +45,7 @@ def test_every_record_is_kept_once_and_other_topics_do_not_matter(spark, setting
     assert reached[SECURITY_EVENTS].first == {0: 0, 1: 0}
     assert reached[USER_EVENTS].next == {}
     assert reached["transactions-stream"].next == {}
+    assert read_elsewhere(settings.lake_dir / "master" / SECURITY_EVENTS, "offset") == [0, 0, 1, 2]
 
 
 def test_deleted_records_stop_a_topic_but_not_the_others(spark, settings, topics):
@@ -156,3 +159,7 @@ def test_a_workers_error_is_told_in_one_line():
         "\n\tat org.apache.spark.api.python.BasePythonRunner\n"
     )
     assert first_line(RuntimeError(text)) == "OSError: [Errno 28] No space left on device"
+    java = (
+        "An error occurred while calling o66.collectToPython.\n: java.io.IOException: bad\n\tat x"
+    )
+    assert first_line(RuntimeError(java)) == "java.io.IOException: bad"
