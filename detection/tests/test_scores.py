@@ -65,6 +65,52 @@ def test_an_intruder_stands_out_with_reasons(batch, scorer):
     assert sum(result.is_anomaly[:500]) == 0
 
 
+def test_an_intruder_between_habits_is_found_again_and_again(batch):
+    again = {**INTRUDER, "timestamp": habit(0)["timestamp"], "status": "success"}
+    events = []
+    for n in range(3_000):
+        events.append(habit(n))
+        if n >= 300 and n % 20 == 0:
+            events.append({**again, "event_id": f"odd{n}"})
+    result = Engine().process(batch(*events))
+    odd = np.array([event.get("event_id", "").startswith("odd") for event in events])
+
+    assert result.is_anomaly[odd].mean() >= 0.9
+    assert not result.is_anomaly[~odd].any()
+
+
+def test_an_hour_is_evidence_only_after_a_day(batch):
+    night = {"timestamp": START + 27 * HOUR_MS}
+    new_user = [*map(habit, range(500)), {**habit(500), **night}]
+    days = [{**habit(n), "timestamp": START + (n % 3 * 24 + 9) * HOUR_MS} for n in range(500)]
+    days.append({**habit(500), "timestamp": START + 75 * HOUR_MS})
+
+    hour_of = [Engine().process(batch(*events)).components[500, 0] for events in (new_user, days)]
+
+    assert hour_of[0] == 0
+    assert hour_of[1] > 0
+
+
+def test_a_port_is_judged_among_events_of_its_type(batch):
+    """Name look-ups, a tenth of all, always go to port 53: no second surprise."""
+    lookup = {"event_type": "dns_query", "port": 53}
+    web = {"event_type": "network_connection", "port": 443}
+    events = [{**habit(n), **(lookup if n % 10 == 0 else web)} for n in range(1_001)]
+    ports = Engine().process(batch(*events)).components[:, 7]
+
+    assert ports[1_000] < 0.02
+
+
+def test_a_second_event_is_judged_once_the_others_are_known(batch):
+    others = [{**habit(n), "user": f"user{n % 20}"} for n in range(2_000)]
+    ordinary = {**habit(0), "user": "new"}
+    odd = {**INTRUDER, "user": "new", "process_name": "mimikatz.exe"}
+    result = Engine().process(batch(*others, ordinary, odd))
+
+    assert np.isnan(result.anomaly_score[2_000])
+    assert result.is_anomaly[2_001]
+
+
 def test_calibrated_scores_begin_after_10_events_and_stay_in_range(simulated):
     result = Engine().process(simulated(1, 3_000, users=1))
     scored = ~np.isnan(result.anomaly_score)

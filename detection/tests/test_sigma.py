@@ -275,4 +275,4 @@ def test_the_builtin_rules_are_those_of_this_version():
     # Other rules give the same events other alerts: change detection.engine.VERSION with them.
     from detection import VERSION
 
-    assert (VERSION, sigma.builtin_rules().fingerprint) == ("5", "8a481617f0154957")
+    assert (VERSION, sigma.builtin_rules().fingerprint) == ("6", "8a481617f0154957")

@@ -94,6 +94,8 @@ class Reader:
         if kind == at.STATUS:
             event_type = str(self._values["event_type"][code >> 8])
             return f"{event_type} {self._outcome(code & 255, -1)}"
+        if kind == at.PORT:
+            code &= 0xFFFF  # the rest is the event type
         return str(self._values[_VOCABULARY_OF[kind]][code])
 
     def _outcome(self, status: int, reason: int) -> str:

@@ -38,9 +38,11 @@ from detection.layout import (
     MIN_GAP,
     PLACE,
     POPULATION,
+    PORT,
     PREVIOUS,
     SCORED_KINDS,
     STATUS,
+    STREAK,
     THREAT_MAX,
     THREAT_SUM,
     THREATS,
@@ -66,6 +68,9 @@ REFERENCE_THRESHOLD = 0.5
 READY = 10
 """Ordinary events of a user before the calibrated scorer judges one; a suspicious one counts for
 what it teaches."""
+POPULATION_KNOWN = 1000.0
+"""From so many ordinary events of all users on, a user's second event can be judged: what the
+others do says what to expect of somebody new."""
 PLACES_KNOWN = 30
 """Events of a user before a country can be new or rare."""
 PRIOR = 5.0
@@ -74,21 +79,29 @@ LEVEL_MEMORY = 1000.0
 """A mean surprise is over about the latest so many events."""
 CEILING = 10.0
 """Most that one kind of value adds to a score, in nats: one odd value is not a verdict."""
-LEAST_LEARNED = 0.1
+LEAST_LEARNED = 0.005
 """How much a suspicious event teaches, against 1."""
+LEAST_VARIETY = 0.05
+"""How much a suspicious event teaches about how varied a user's values are."""
+CONFIRMATION = 4.0
+"""By this factor more, each time that suspicious events in a row repeat what was seen before."""
+NEW = 0.3
+"""An event repeats what was seen before if its new values add up to less of the threshold."""
 ORDINARY = 0.5
 """Up to this share of the threshold an event teaches fully; from there on less and less."""
 
-FALSE_POSITIVES = 0.001
+FALSE_POSITIVES = 0.0005
 BODY, TAIL = 0.20, 0.06
 """Shares of scores above the two quantiles from which the exponential tail is drawn."""
-FIRST_BAR, LOWEST_BAR, HIGHEST_BAR = 14.0, 8.0, 20.0
+FIRST_BAR, LOWEST_BAR, HIGHEST_BAR = 10.0, 8.0, 20.0
 """Threshold in nats before any is measured, and its bounds."""
 BIN = 0.125
 RECALIBRATE = 64
 ENOUGH = 256
 """Scores in a stratum before it has a threshold of its own."""
 HISTOGRAM_MEMORY = 100_000.0
+OUTLIER, OUTLIER_WEIGHT = 1.2, 0.1
+"""A score of so many times the threshold counts for so much when the threshold is drawn anew."""
 
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
@@ -102,9 +115,9 @@ PLACES_TO_COMPARE = 1024
 """For a user who has been in more places than this, no country is new or rare any more."""
 
 
-WEIGHTS = (0.5, 0.5, 1.0, 1.0, 0.7, 1.0, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
-"""Of each kind; an address and its network, an agent and a host, tell much the same, and
-failures are mostly mistakes: bursts of them are for the rules."""
+WEIGHTS = (0.5, 0.5, 1.0, 1.0, 0.7, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+"""Of each kind; an address and its network tell much the same, and failures are mostly mistakes:
+bursts of them are for the rules."""
 
 
 class Batch(NamedTuple):
@@ -381,15 +394,30 @@ def find_surprise(state, user, hour, cells, cells_all, surprise):
             # The outcome is judged among events of its type.
             m, v = state.entries[cells[TYPE]].weight, 1.5
             m_all, v_all = state.entries[cells_all[TYPE]].weight, 3.0
+        elif kind == PORT:
+            # Likewise: a type that always uses one port is no second surprise.
+            m, m_all = state.entries[cells[TYPE]].weight, state.entries[cells_all[TYPE]].weight
         surprise[kind] = -math.log(probability(w, m, v, w_all, m_all, v_all))
 
 
 @compiled
-def find_excess(state, user, surprise, excess):
-    """Fill in what each surprise exceeds the user's own mean by; return the weighted sum."""
+def is_known_for_a_day(state, user, time):
+    """Tell whether every hour of the day has come by since the user was first seen."""
+    counters = state.counters[user]
+    return counters[TOTAL] > 0 and time - counters[FIRST] >= DAY_MS
+
+
+@compiled
+def find_excess(state, user, time, surprise, excess):
+    """Fill in what each surprise exceeds the user's own mean by; return the weighted sum.
+
+    An hour that has not come by yet is no evidence: it is new for everybody once.
+    """
     score = 0.0
     for kind in range(SCORED_KINDS):
         excess[kind] = 0.0
+        if kind == HOUR and not is_known_for_a_day(state, user, time):
+            continue
         if surprise[kind] >= 0.0:
             own = state.mass[user, kind]
             level = state.level[user, kind] * own + state.level[POPULATION, kind] * PRIOR
@@ -403,7 +431,7 @@ def find_excess(state, user, surprise, excess):
 def stratum_of(events):
     """Return the stratum of a user's maturity: it doubles from one to the next."""
     stratum = 0
-    events >>= 6
+    events >>= 3
     while events > 0 and stratum < STRATA - 1:
         events >>= 1
         stratum += 1
@@ -437,12 +465,12 @@ def quantile_above(histogram, share):
 def calibrate(state, stratum, score, bar):
     """Add a score to its stratum; from time to time, draw the threshold anew.
 
-    Scores far above the threshold hardly count, so that an attack does not raise it; those just
+    Scores well above the threshold hardly count, so that an attack does not raise it; those just
     above it do, so that one that is too low recovers.
     """
     histogram = state.histogram[stratum]
     place = min(int(score / BIN), len(histogram) - 1)
-    histogram[place] += LEAST_LEARNED if score > 2.0 * bar else 1.0
+    histogram[place] += OUTLIER_WEIGHT if score > OUTLIER * bar else 1.0
     state.scored[stratum] += 1
     count = state.scored[stratum]
     if count % RECALIBRATE or count < ENOUGH:
@@ -467,25 +495,53 @@ def calibrated_components(excess, bar, components):
 
 
 @compiled
-def lesson(score, bar):
-    """Return how much an event teaches: suspicious ones little, so that none poisons a baseline."""
+def lesson(state, user, cells, excess, score, bar):
+    """Return how much an event teaches: suspicious ones little, so that none poisons a baseline.
+
+    A user who moves or has a new device repeats the same values, one event after the other: then
+    each teaches more than the one before. An intruder's are others, or the user's own events come
+    between them. What a short history is worth, a repetition teaches at once.
+    """
     doubt = (score / bar - ORDINARY) / (1.0 - ORDINARY)
-    return 1.0 - (1.0 - LEAST_LEARNED) * min(max(doubt, 0.0), 1.0)
+    if doubt <= 0.0:
+        state.counters[user, STREAK] = 0
+        return 1.0
+    least = LEAST_LEARNED
+    if is_repetition(state, cells, excess, bar):
+        least = max(least, 1.0 / (state.mass[user, HOUR] + 1.0))
+        least = min(least * CONFIRMATION ** state.counters[user, STREAK], 1.0)
+        state.counters[user, STREAK] += 1
+    return least ** min(doubt, 1.0)
+
+
+@compiled
+def is_repetition(state, cells, excess, bar):
+    """Tell whether what is suspicious came before: values that are new matter little, if any."""
+    new = 0.0
+    for kind in range(SCORED_KINDS):
+        if kind != HOUR and excess[kind] > 0.0 and state.entries[cells[kind]].seen == 0:
+            new += excess[kind]
+    return new < NEW * bar
 
 
 @compiled
 def learn(state, user, hour, cells, surprise, amount):
-    """Teach a user's baseline, or the population's, the values of an event."""
+    """Teach a user's baseline, or the population's, the values of an event.
+
+    That there are new values is learned sooner than the values themselves: one who has new ones
+    all the time must not stay suspicious for ever.
+    """
+    new = max(amount, LEAST_VARIETY)
     for kind in range(SCORED_KINDS):
         if surprise[kind] < 0.0:
             continue
         if kind == HOUR:
             if state.hour_mass[user, hour] == 0.0:
-                state.variety[user, kind] += amount
+                state.variety[user, kind] += new
             state.hour_mass[user, hour] += amount
         else:
             if state.entries[cells[kind]].weight == 0.0:
-                state.variety[user, kind] += amount
+                state.variety[user, kind] += new
             state.entries[cells[kind]].weight += amount
         state.mass[user, kind] += amount
         rate = amount / min(state.mass[user, kind] + 1.0, LEVEL_MEMORY)
@@ -543,6 +599,9 @@ def value_of(batch, row, kind):
         if status < 0:
             return status
         return (min(batch.codes[TYPE, row], 0xFFFF) << 8) | min(status, 255)
+    if kind == PORT:
+        port = batch.codes[PORT, row]
+        return port if port < 0 else (min(batch.codes[TYPE, row], 0x3FFF) << 16) | port
     if kind == VOLUME:
         return volume_of(batch.sizes[row])
     return batch.codes[kind, row]
@@ -655,22 +714,30 @@ def judge_reference(state, batch, row, user, hour, cells, excess, found):
 
 
 @compiled
+def is_ready(state, user):
+    """Tell whether enough is known of a user, or of all, to judge the user's next event."""
+    if state.mass[POPULATION, HOUR] >= POPULATION_KNOWN:
+        return state.counters[user, TOTAL] > 0
+    return state.mass[user, HOUR] >= READY
+
+
+@compiled
 def judge_calibrated(state, batch, row, user, hour, cells, cells_all, excess, surprise, found):
     """Score an event against the user's own distribution of surprise, then learn from it."""
     find_cells_of_all(state, cells, cells_all)
     find_surprise(state, user, hour, cells, cells_all, surprise)
     events = int(state.mass[user, HOUR])
-    score = find_excess(state, user, surprise, excess)
+    score = find_excess(state, user, batch.times[row], surprise, excess)
     stratum = stratum_of(events)
     bar = bar_of(state, stratum)
-    if events >= READY:
+    if is_ready(state, user):
         found.scores[row] = 1.0 - 2.0 ** (-score / bar)
         calibrated_components(excess, bar, found.components[row])
         if score >= bar:
             found.anomalous[row] = True
             explain(state, row, user, hour, cells, excess, found)
         calibrate(state, stratum, score, bar)
-    amount = lesson(score, bar)
+    amount = lesson(state, user, cells, excess, score, bar)
     learn(state, user, hour, cells, surprise, amount)
     learn(state, POPULATION, hour, cells_all, surprise, amount)
 

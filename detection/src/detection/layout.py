@@ -58,7 +58,9 @@ PREVIOUS: Final = 13
 GAPS: Final = 14
 MIN_GAP: Final = 15
 BURSTS: Final = 16
-COUNTERS: Final = 17
+STREAK: Final = 17
+"""Suspicious events in a row that repeat what was seen before."""
+COUNTERS: Final = 18
 
 # Floating-point accumulators per user.
 THREAT_SUM: Final = 0

@@ -18,7 +18,7 @@ ENTRY = np.dtype(
 """One value of a user: how much was learned from it, how often it was seen, the entry of the
 user's next value of the kind and the population's entry of the same value, each plus 1."""
 
-STRATA = 7
+STRATA = 10
 BINS = 1024
 HORIZON = 262_144
 """Distinct event ids per partition within which a repetition is noticed."""
