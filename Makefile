@@ -62,6 +62,10 @@ test: $(SETUP_STAMP) ## Run the tests (args="speed-layer -k replay" narrows them
 dashboards: $(SETUP_STAMP) ## Write the Grafana dashboards from their code
 	@$(BIN)/python -m streamguard_dashboards
 
+.PHONY: test-cluster
+test-cluster: $(SETUP_STAMP) ## Compare runs on a Spark cluster of processes with local mode
+	@CLUSTER=1 $(BIN)/pytest -q batch-layer/tests/transactions/test_cluster.py
+
 .PHONY: test-faults
 test-faults: $(SETUP_STAMP) ## Kill the speed layer 200 times and compare what is left (about half an hour)
 	@report="$$(mktemp)"; status=0; \

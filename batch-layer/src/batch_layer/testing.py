@@ -149,6 +149,64 @@ class BatchProcess:
         return False
 
 
+class StandaloneCluster:
+    """Spark's own cluster manager on 127.0.0.1: one master and some workers, as processes.
+
+    Attributes:
+        master: What ``SPARK_MASTER`` has to be.
+    """
+
+    def __init__(self, path: Path, workers: int = 2) -> None:
+        self._path, self._workers = path, workers
+        port, self._ui_port = _free_port(), _free_port()
+        self.master = f"spark://127.0.0.1:{port}"
+        self._master_options = ["--port", str(port), "--webui-port", str(self._ui_port)]
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Self:
+        try:
+            self._start("master.Master", *self._master_options)
+            for number in range(self._workers):
+                folder = self._path / f"worker-{number}"
+                self._start(
+                    "worker.Worker", "--cores", "1", "--memory", "1g", "--webui-port", "0",
+                    "--work-dir", str(folder), self.master,
+                )  # fmt: skip
+            wait_for("the workers to register", self._is_whole)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in reversed(self._processes):
+            process.terminate()
+        for process in self._processes:
+            process.wait(60)
+
+    def state(self) -> dict[str, Any]:
+        """Return what the master says of itself: workers, applications, cores."""
+        address = f"http://127.0.0.1:{self._ui_port}/json/"
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            state: dict[str, Any] = json.load(answer)
+        return state
+
+    def _start(self, role: str, *options: str) -> None:
+        import pyspark
+
+        # The script ends by becoming the JVM, so this process is the JVM.
+        script = Path(pyspark.__file__).parent / "bin" / "spark-class"
+        command = [str(script), f"org.apache.spark.deploy.{role}", "--host", "127.0.0.1", *options]
+        env = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
+        with (self._path / "cluster.log").open("ab") as log:
+            self._processes.append(subprocess.Popen(command, env=env, stdout=log, stderr=log))
+
+    def _is_whole(self) -> bool:
+        with contextlib.suppress(OSError):
+            return int(self.state()["aliveworkers"]) == self._workers
+        return False
+
+
 def _free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
