@@ -1,4 +1,4 @@
-# A batch job over 100 events: under 120 s, with report and Parquet.
+# A batch job over 100 events: under 120 s, with report and Parquet; and what is scheduled.
 # shellcheck shell=bash
 output=$(mktemp -d)
 started=$SECONDS
@@ -11,3 +11,5 @@ check "the report has its fields" "['anomalous_users', 'anomaly_rate', 'top_anom
 check "100 events are in the Parquet" 100 \
     "$("$PYTHON" -c 'import sys, duckdb; print(int(duckdb.sql("select sum(total_events) from read_parquet(?)", params=[sys.argv[1] + "/is_anomaly=*/*.parquet"]).fetchall()[0][0]))' "$output/run" 2>&1 | tail -1)"
 rm -rf "$output"
+check "the schedule says when each job is due" "['maintenance', 'security-run']" \
+    "$(get "$BATCH/schedule" | json 'sorted(job["job"] for job in d["jobs"] if job["nextTime"])')"

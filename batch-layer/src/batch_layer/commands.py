@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from batch_layer.driver import DriverJvm, driven_session
-from batch_layer.errors import BatchLayerError
+from batch_layer.errors import BatchLayerError, InvalidRequestError
 from batch_layer.settings import Settings
 from batch_layer.spark import create_session, jar_paths, kafka_session_conf
 
@@ -34,7 +34,7 @@ def run(arguments: Namespace) -> int:
             _bounded(settings, arguments)
         else:
             _published(settings, arguments)
-    except BatchLayerError as error:
+    except (BatchLayerError, OSError) as error:  # a full disk has its own message
         sys.stderr.write(f"error: {error}\n")
         return 1
     return 0
@@ -88,7 +88,8 @@ def _connect(driver: DriverJvm, settings: Settings, conf: dict[str, str]) -> "Sp
 
 
 def _published(settings: Settings, arguments: Namespace) -> None:
-    from batch_layer.security.run import Progress, RunOptions, new_run_id, published_run
+    from batch_layer.security.progress import Progress, sentence
+    from batch_layer.security.run import RunOptions, new_run_id, published_run
 
     options = RunOptions(
         arguments.full, arguments.algorithm, arguments.contamination, arguments.model
@@ -97,7 +98,7 @@ def _published(settings: Settings, arguments: Namespace) -> None:
         spark = stack.enter_context(driven_session(settings))
         run_id = new_run_id()
         _say(f"run {run_id}")
-        progress = Progress(lambda stage, done, total: _say(f"  {done + 1}/{total} {stage}"))
+        progress = Progress(lambda now: _say(f"  {sentence(now)}"))
         outcome = published_run(spark, settings, run_id, options, progress)
         _say(outcome.message)
         for note in outcome.notes:
@@ -106,9 +107,14 @@ def _published(settings: Settings, arguments: Namespace) -> None:
 
 def _ingest(settings: Settings, arguments: Namespace) -> None:
     from batch_layer.ingestion import ingest
+    from batch_layer.kafka import topic_offsets
     from contracts.topics import DETECTION_TOPICS, TRANSACTION_TOPICS
 
     topics = arguments.topics or [*DETECTION_TOPICS, *TRANSACTION_TOPICS]
+    servers = settings.kafka_bootstrap_servers
+    held = topic_offsets(servers, arguments.topics, settings.kafka_timeout)
+    if missing := [topic for topic in arguments.topics if topic not in held]:
+        raise InvalidRequestError("topics", f"{', '.join(missing)}: no such topic at {servers}")
     with ExitStack() as stack:
         spark = stack.enter_context(driven_session(settings))
         reached = ingest(spark, settings, topics, accept_data_loss=arguments.accept_data_loss)

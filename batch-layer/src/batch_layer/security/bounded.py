@@ -19,6 +19,7 @@ from batch_layer.security.detect import (
     PartitionPlan,
     PartitionSummary,
 )
+from batch_layer.security.files import locked
 from batch_layer.security.models import Algorithm, judge
 from batch_layer.security.users import Report, make_report, user_rows, write_report, write_users
 from contracts.lake import state_name
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
+    from batch_layer.security.models import Model
     from batch_layer.settings import Settings
 
 IN_DRIVER = 50_000
@@ -128,6 +130,7 @@ def bounded_run(
     Raises:
         BrokerError: If the broker does not answer.
         InvalidRequestError: If the model asked for cannot be used.
+        RunAlreadyRunningError: If another run writes into the folder.
         BatchLayerError: If there is nothing to read.
     """
     model = None
@@ -136,9 +139,21 @@ def bounded_run(
 
         model = model_of_run(settings.lake_dir.resolve(), options.model)
     ranges = ranges or held_ranges(settings, options.max_events)
+    with locked(folder):
+        (folder / "_SUCCESS").unlink(missing_ok=True)
+        return _run(spark, settings, options, folder, ranges, model)
+
+
+def _run(
+    spark: "SparkSession",
+    settings: "Settings",
+    options: BoundedOptions,
+    folder: Path,
+    ranges: Ranges,
+    model: "Model | None",
+) -> BoundedOutcome:
     records = kafka_records(spark, settings, ranges)
     total = sum(end - start for start, end in ranges.values())
-    folder.mkdir(parents=True, exist_ok=True)
     if total <= IN_DRIVER:
         engines, summaries = _detect_here(records.toArrow(), settings)
     else:
@@ -203,14 +218,13 @@ def _detect_here(
 def _detect_in_tasks(
     records: "DataFrame", settings: "Settings", ranges: Ranges, folder: Path
 ) -> tuple[list[Engine], list[PartitionSummary]]:
-    from batch_layer.security.job import detect
+    from batch_layer.security.job import collect
 
     work = folder.resolve() / f".work-{uuid.uuid4().hex}"
     parts = tuple(PartitionPlan(*key, *ranges[key], None) for key in sorted(ranges))
     try:
-        rows = detect(records, DetectionPlan(work, settings.scorer, parts)).collect()
         summaries = sorted(
-            (PartitionSummary(**row.asDict()) for row in rows),
+            collect(records, DetectionPlan(work, settings.scorer, parts)),
             key=lambda summary: (summary.topic, summary.partition),
         )
         return list(_restored(work, summaries)), summaries

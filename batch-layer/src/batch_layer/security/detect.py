@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batch_layer.security.files import PartitionFiles
+from batch_layer.security.progress import tell
 from batch_layer.security.rows import alert_rows, event_rows
 from contracts.decoder import decode
 from detection import Engine, Scorer, StateError
@@ -155,6 +156,7 @@ def _detect(plan: DetectionPlan, batches: Iterator[pa.RecordBatch]) -> Iterator[
     with PartitionFiles(plan.run_directory, part.topic, part.partition) as files:
         for batch in _chain(first, batches):
             files.append(*detection.process(batch))
+            tell(plan.run_directory, f"{part.topic}-{part.partition}", summary.records)
         summary.aggregates = files.close(engine.snapshot())
     yield _summary_batch(summary)
 

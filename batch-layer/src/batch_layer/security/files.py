@@ -1,8 +1,10 @@
 """The view files of one partition in one run, each written under a name of its own attempt."""
 
+import fcntl
 import os
 import uuid
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -10,6 +12,7 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from batch_layer.errors import RunAlreadyRunningError
 from batch_layer.security.rows import aggregate_rows, sum_aggregates
 from contracts.alerts import ALERT_SCHEMA
 from contracts.lake import state_name
@@ -132,6 +135,22 @@ def event_writer(path: Path) -> pq.ParquetWriter:
 def write_parquet(path: Path, table: pa.Table, schema: pa.Schema) -> None:
     """Write a small table."""
     pq.write_table(table.cast(schema), path, compression="zstd", write_page_checksum=True)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock, so that two runs do not write to it; it ends with the process.
+
+    Raises:
+        RunAlreadyRunningError: If another process, or another run of this one, holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".run.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunAlreadyRunningError(f"a security run is going on in {folder}") from error
+        yield
 
 
 def sync(path: Path) -> None:

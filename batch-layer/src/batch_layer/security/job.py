@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batch_layer.ingestion import check_protocol, raw_records, table_path
+from batch_layer.errors import BatchLayerError
+from batch_layer.ingestion import check_protocol, first_line, raw_records, table_path
 from batch_layer.security.detect import (
     SUMMARY_DDL,
     DetectionPlan,
@@ -26,6 +27,10 @@ def run_detection(
 
     Returns:
         A summary for each partition that had records.
+
+    Raises:
+        BatchLayerError: If Spark cannot read a file of the master dataset, or a task fails; the
+            message names the file, or says what the task met.
     """
     found = {}
     for parts in waves(plan.partitions, free_cores(spark)):
@@ -33,10 +38,22 @@ def run_detection(
             records = new_records(spark, lake, parts)
             if records is None:
                 continue
-            summaries = detect(records, replace(plan, partitions=parts)).collect()
-        for row in summaries:
-            found[row["topic"], row["partition"]] = PartitionSummary(**row.asDict())
+            for summary in collect(records, replace(plan, partitions=parts)):
+                found[summary.topic, summary.partition] = summary
     return found
+
+
+def collect(records: "DataFrame", plan: DetectionPlan) -> list[PartitionSummary]:
+    """Run detection over records; return a summary for each partition that had some.
+
+    Raises:
+        BatchLayerError: If a record file cannot be read, or a task fails.
+    """
+    try:
+        rows = detect(records, plan).collect()
+    except Exception as error:  # Spark's own, Python's or py4j's; all mean the same here
+        raise BatchLayerError(f"detection: {first_line(error)}") from error
+    return [PartitionSummary(**row.asDict()) for row in rows]
 
 
 def free_cores(spark: "SparkSession") -> int | None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from batch_layer.errors import RunNotFoundError
+from batch_layer.security.progress import RunProgress
 
 Status = Literal["PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
 
@@ -29,14 +30,6 @@ _SCHEMA = """
 """
 
 INTERRUPTED = "interrupted by a restart"
-
-
-class RunProgress(BaseModel):
-    """How far a run is: stage ``done`` of ``total``."""
-
-    stage: str
-    done: int
-    total: int
 
 
 class RunRecord(BaseModel):

@@ -1,11 +1,8 @@
 """A published security run, from new records to a new ``CURRENT``."""
 
-import fcntl
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +12,6 @@ from batch_layer import metrics
 from batch_layer.errors import (
     BatchLayerError,
     ModelError,
-    RunAlreadyRunningError,
     VerificationError,
 )
 from batch_layer.ingestion import ingest
@@ -24,8 +20,10 @@ from batch_layer.security import patterns, views
 from batch_layer.security import publish as publishing
 from batch_layer.security.artifacts import load_model, model_of_run, save_model
 from batch_layer.security.detect import DetectionPlan, PartitionPlan, PartitionSummary
+from batch_layer.security.files import locked
 from batch_layer.security.job import run_detection
 from batch_layer.security.models import Algorithm, Model, Verdicts, judge
+from batch_layer.security.progress import Progress
 from batch_layer.security.users import make_report, user_rows, write_report, write_users
 from contracts import lake as lay_out
 from contracts.errors import LakeError
@@ -42,8 +40,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _INSIGHTS_TOPIC = next(topic for topic in ALL_TOPICS if topic.name == ANALYTICS_INSIGHTS)
-
-STAGES = ("ingestion", "detection", "models", "publication")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,57 +66,9 @@ class StateUnusableError(Exception):
     """A partition's detection state cannot be restored: only a full run helps."""
 
 
-class Progress:
-    """Tells how far a run is, and how long each stage took.
-
-    Args:
-        report: Told stage, stages done and stages in all as each stage begins.
-        check_cancelled: Called as each stage begins; raises to end the run.
-    """
-
-    def __init__(
-        self,
-        report: Callable[[str, int, int], None] = lambda *_: None,
-        check_cancelled: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._report = report
-        self._check_cancelled = check_cancelled
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Report and time a stage."""
-        self._check_cancelled()
-        self._report(name, STAGES.index(name), len(STAGES))
-        started = time.monotonic()
-        try:
-            yield
-        finally:
-            seconds = time.monotonic() - started
-            self.seconds[name] = round(self.seconds.get(name, 0.0) + seconds, 3)
-            metrics.RUN_STAGE_SECONDS.labels(name).observe(seconds)
-
-
 def new_run_id() -> str:
     """Return a run's id: when it began, and something nobody else has."""
     return f"run-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:8]}"
-
-
-@contextmanager
-def exclusive(lake: Path) -> Iterator[None]:
-    """Hold the lake's run lock; it ends with the process, however that ends.
-
-    Raises:
-        RunAlreadyRunningError: If another process holds it.
-    """
-    folder = lake / lay_out.SECURITY
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".run.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunAlreadyRunningError(f"a security run is going on in {lake}") from error
-        yield
 
 
 def published_run(
@@ -142,7 +90,7 @@ def published_run(
     """
     progress = progress or Progress()
     lake = settings.lake_dir.resolve()
-    with exclusive(lake):
+    with locked(lake / lay_out.SECURITY):
         publishing.sweep(lake, settings.keep_runs)
         try:
             outcome = _Run(spark, settings, run_id, options, progress).execute()
@@ -255,7 +203,9 @@ class _Run:
         directory = self._lake / lay_out.run_directory(self._run_id)
         directory.mkdir(parents=True)
         plan = DetectionPlan(directory, self._settings.scorer, tuple(plans))
-        summaries = run_detection(self._spark, self._lake, plan)
+        total = sum(part.end - part.start for part in plans)
+        with self._progress.counting(directory, total):
+            summaries = run_detection(self._spark, self._lake, plan)
         for summary in summaries.values():
             if summary.state_error is not None:
                 raise StateUnusableError(

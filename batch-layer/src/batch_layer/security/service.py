@@ -17,8 +17,9 @@ from batch_layer.errors import (
 )
 from batch_layer.ingestion import first_line
 from batch_layer.security.bounded import BoundedOptions, bounded_run
-from batch_layer.security.registry import RunProgress, RunRecord, RunRegistry
-from batch_layer.security.run import Progress, RunOptions, new_run_id, published_run, show
+from batch_layer.security.progress import Progress, RunProgress
+from batch_layer.security.registry import RunRecord, RunRegistry
+from batch_layer.security.run import RunOptions, new_run_id, published_run, show
 from batch_layer.security.views import current_manifest
 
 if TYPE_CHECKING:
@@ -209,9 +210,8 @@ class SecurityRuns:
         record = record.model_copy(update={"status": "RUNNING", "start_time": _now()})
         self._registry.save(record)
 
-        def report(stage: str, done: int, total: int) -> None:
+        def report(progress: RunProgress) -> None:
             nonlocal record
-            progress = RunProgress(stage=stage, done=done, total=total)
             record = record.model_copy(update={"progress": progress})
             self._registry.save(record)
 
