@@ -297,9 +297,12 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
             batch.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """Debian's Chromium, without a network: only loopback answers."""
+    """Debian's Chromium, without a network: only loopback answers.
+
+    Per module: while it runs, Playwright's event loop keeps ``asyncio.run`` from other tests.
+    """
     if CHROMIUM is None:
         pytest.skip("no chromium on this machine")
     playwright = pytest.importorskip("playwright.sync_api")
