@@ -1,6 +1,5 @@
 """One question from plan to checked answer."""
 
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -19,12 +18,13 @@ from genai_assistant.bodies import (
     UsageOut,
 )
 from genai_assistant.budget import Budget
-from genai_assistant.clock import now_ms, when
+from genai_assistant.clock import now_ms
 from genai_assistant.confidence import confidence
 from genai_assistant.errors import ModelError
-from genai_assistant.evidence import LINE, PART, RAG, REAL_TIME, Findings, Ledger, Record, Scope
+from genai_assistant.evidence import PART, RAG, REAL_TIME, Findings, Ledger, Record, Scope
 from genai_assistant.followups import plan_in_conversation
 from genai_assistant.hostile import cleaned, quote
+from genai_assistant.intel import Intel
 from genai_assistant.metrics import Metrics
 from genai_assistant.model import ChatModel
 from genai_assistant.plan import Kind, Plan
@@ -47,7 +47,6 @@ from genai_assistant.questions import (
     user_anomaly,
 )
 from genai_assistant.retrieval.analyses import PastAnalyses
-from genai_assistant.retrieval.corpus import THREATS
 from genai_assistant.retrieval.index import ThreatIndex
 from genai_assistant.runbooks import Runbook, actions, in_words, load_runbooks
 from genai_assistant.serving_client import ServingClient
@@ -95,12 +94,6 @@ CAPABILITIES = (
 )
 MAX_SUPPORTING_EVENTS = 20
 MAX_FAILURES_TOLD = 3
-THREAT_INTEL = 3
-WITH_PAST = frozenset({Kind.USER_ANOMALY, Kind.EXPLAIN_ALERT})
-"""Kinds that name earlier analyses."""
-PAST_EXAMINED = 10
-PAST_SHOWN = 2
-MIN_LIKENESS = 0.5
 
 
 def _silent(_name: str, _body: BaseModel) -> None:
@@ -124,7 +117,7 @@ class Assistant:
         prompt_room: int = 12_000,
     ) -> None:
         self._prompt_room = prompt_room
-        self._past = past
+        self._intel = Intel(index, past)
         self._budget = budget
         self._hidden_fields = hidden_fields
         self._serving = serving
@@ -183,11 +176,11 @@ class Assistant:
         ledger = Ledger()
         sources = Sources(self._serving, ledger, self._batch)
         findings, batch = await self._investigate(asked, sources, ledger)
-        ledger.scope = Scope(_scope_user(asked), findings.window)
+        ledger.scope = Scope(asked.scope_user, findings.window)
         intel: list[Record] = []
         if include_threat_intel and findings.context:
-            intel = await self._add_intel(asked, findings, ledger)
-            await self._add_past(asked, findings, ledger)
+            intel = await self._intel.add_threats(asked, findings, ledger)
+            await self._intel.add_past(asked, findings, ledger)
         _tell_what_failed(findings, ledger)
         details = actions(self._runbooks, findings, ledger)
         evidence = [
@@ -237,50 +230,6 @@ class Assistant:
             findings = await INVESTIGATIONS[asked.kind](asked, sources, ledger)
         return findings, (await verdict).value if verdict else None
 
-    async def _add_intel(self, asked: Plan, findings: Findings, ledger: Ledger) -> list[Record]:
-        """Add techniques named by alerts, then those nearest to what was found."""
-        named = [self._index.get(name) for name in findings.techniques]
-        hits = await asyncio.to_thread(self._index.query, findings.context, THREAT_INTEL, THREATS)
-        chosen = {one.id: one for one in (*named, *(hit.document for hit in hits)) if one}
-        cited = {one.record["id"]: one.id for one in ledger.evidence if one.source == RAG}
-        intel: list[Record] = []
-        told = 0
-        for document in list(chosen.values())[:THREAT_INTEL]:
-            record = document.record()
-            cite = cited.get(document.id) or ledger.add(document.kind, RAG, record)
-            intel.append({**record, "evidence": cite})
-            if document.id in cited or asked.kind is Kind.TECHNIQUE:
-                continue
-            relation = (
-                "Named by an alert" if document.id in findings.techniques else "Possibly related"
-            )
-            findings.say(
-                f"{relation}: {document.id} {quote(document.name)}",
-                cite,
-                before=LINE if told else PART,
-            )
-            told += 1
-        return intel
-
-    async def _add_past(self, asked: Plan, findings: Findings, ledger: Ledger) -> None:
-        """Name earlier analyses of alerts with like techniques; of the asked user where named."""
-        if self._past is None or asked.kind not in WITH_PAST:
-            return
-        words = self._past.words(findings.techniques)
-        if not words:
-            return
-        known = {one.record["alert_id"] for one in ledger.evidence if one.kind == "alert"}
-        user = _scope_user(asked)
-        found = await asyncio.to_thread(self._past.like, words, PAST_EXAMINED, user)
-        near = [one for one in found if one.likeness >= MIN_LIKENESS and one.alert_id not in known]
-        for rank, one in enumerate(near[:PAST_SHOWN]):
-            findings.say(
-                f"An earlier analysis, {quote(one.id)} of {when(one.created_at)}, explains "
-                f"{one.severity} alert {quote(one.alert_id)} of user {quote(one.user)}",
-                ledger.add("past_analysis", RAG, one.record()),
-                before=LINE if rank else PART,
-            )
-
     async def _word(
         self,
         asked: Plan,
@@ -322,11 +271,6 @@ class Assistant:
         if mode == "degraded":
             metrics.errors.labels("model" if "model" in answer.mode else "data_source").inc()
             logger.warning("answer %s: %s", answer.kind, answer.mode)
-
-
-def _scope_user(asked: Plan) -> str | None:
-    """Return the one user an answer may speak of; an alert or event names its own."""
-    return None if asked.alert_id or asked.event_id or asked.technique else asked.user
 
 
 def _understood(asked: Plan) -> Understood:

@@ -47,3 +47,8 @@ class Plan:
     status: str | None = None
     field: str | None = None
     now_ms: int = 0
+
+    @property
+    def scope_user(self) -> str | None:
+        """The one user an answer may speak of; an alert or event names its own."""
+        return None if self.alert_id or self.event_id or self.technique else self.user
