@@ -1,5 +1,6 @@
 """Published runs: real broker, real Spark."""
 
+import errno
 import json
 import shutil
 
@@ -8,7 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from batch_layer.errors import VerificationError
+from batch_layer.errors import BatchLayerError, RunAlreadyRunningError, VerificationError
+from batch_layer.security.bounded import BoundedOptions, bounded_run
+from batch_layer.security.files import locked
 from batch_layer.security.publish import sweep
 from batch_layer.security.run import RunOptions, new_run_id, published_run
 from batch_layer.security.views import current_manifest
@@ -212,6 +215,46 @@ def test_damage_is_found_and_a_full_run_repairs_it(run, topics, event):
     assert lay_out.read_current(run.lake) == again.manifest.run_id
     runs = sorted(path.name for path in (run.lake / lay_out.RUNS).iterdir())
     assert runs == sorted([first.run_id, again.manifest.run_id])
+
+
+def test_a_disk_that_fills_up_and_a_damaged_record_file_leave_the_last_run_served(
+    run, topics, event, monkeypatch
+):
+    topics.create(SECURITY_EVENTS)
+    topics.produce(SECURITY_EVENTS, [event(n, USERS[n % 5]) for n in range(50)])
+    first = run().manifest
+    topics.produce(SECURITY_EVENTS, [event(n, USERS[n % 5]) for n in range(50, 60)])
+
+    def full(path):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("batch_layer.security.publish.sync", full)
+        with pytest.raises(OSError, match=r"No space left on device: .*manifest\.json"):
+            run()
+    recorded = (run.lake / "master" / SECURITY_EVENTS).glob("ingest_date=*/*.parquet")
+    damaged = max(recorded, key=lambda path: path.stat().st_size)
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BatchLayerError, match=rf"detection: .*{damaged.name}"):
+        run(full=True)
+
+    assert lay_out.read_current(run.lake) == first.run_id
+    assert [path.name for path in (run.lake / lay_out.RUNS).iterdir()] == [first.run_id]
+    damaged.write_bytes(whole)
+    assert sum(seam.rows for seam in run().manifest.seam) == 60
+
+
+def test_two_runs_never_write_to_one_place(tmp_path, settings):
+    lake = settings.model_copy(update={"lake_dir": tmp_path})
+    bounded = {("security-events", 0): (0, 1)}
+    with locked(tmp_path / lay_out.SECURITY), locked(tmp_path / "out"):
+        with pytest.raises(
+            RunAlreadyRunningError, match=r"a security run is going on in .*security"
+        ):
+            published_run(None, lake, "run-2", RunOptions())
+        with pytest.raises(RunAlreadyRunningError, match=r"going on in .*out"):
+            bounded_run(None, lake, BoundedOptions(1), tmp_path / "out", bounded)
 
 
 @pytest.mark.parametrize(
