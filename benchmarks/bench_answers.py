@@ -57,6 +57,7 @@ GOALS = {
     "refusals": 1.0,
 }
 GOAL_CALIBRATION = 0.1
+WHOLE_SET = 120
 BINS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 CITATION = re.compile(r"\[(E\d+)\]")
 
@@ -246,7 +247,8 @@ def report(tallies: dict[str, Tally]) -> tuple[list[str], bool]:
     figures |= {"p95_ms": round(p95["evidence"], 1), "calibration_error": round(error, 4)}
     lines.append(json.dumps({"cases": cases, **figures}))
     is_met = all(lowest[figure] >= goal for figure, goal in GOALS.items())
-    return lines, is_met and error <= GOAL_CALIBRATION
+    # A few cases of one kind say nothing about confidence in general.
+    return lines, is_met and (cases < WHOLE_SET or error <= GOAL_CALIBRATION)
 
 
 def calibration(decided: list[tuple[float, bool]]) -> tuple[list[str], float]:
