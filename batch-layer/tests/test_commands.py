@@ -64,6 +64,15 @@ def test_the_schedule_is_shown(settings, monkeypatch, capsys):
 
 
 @pytest.mark.integration
+def test_a_topic_that_does_not_exist_is_named(settings, broker, monkeypatch, capsys):
+    for name, value in environment(settings, broker.bootstrap_servers).items():
+        monkeypatch.setenv(name, value)
+
+    assert run(parse_arguments(["ingest", "no-such-topic"])) == 1
+    assert "error: topics: no-such-topic: no such topic at" in capsys.readouterr().err
+
+
+@pytest.mark.integration
 def test_a_bounded_run_as_a_process(settings, topics, event, tmp_path):
     topics.create(SECURITY_EVENTS, 2)
     topics.produce(SECURITY_EVENTS, [event(n, f"user{n % 20}") for n in range(300)])
