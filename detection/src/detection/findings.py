@@ -82,7 +82,9 @@ class Reader:
             return f"of {_amount(int(batch.sizes[row]))}"
         if kind == at.STATUS:
             status, reason = batch.codes[at.C_STATUS, row], batch.codes[at.C_REASON, row]
-            return self._outcome(int(status), int(reason)) if status >= 0 else ""
+            if status < 0:
+                return ""
+            return self._outcome(int(batch.codes[at.TYPE, row]), int(status), int(reason))
         code = int(batch.codes[kind, row])
         return self._words(kind, code) if code >= 0 else ""
 
@@ -92,14 +94,13 @@ class Reader:
         if kind == at.VOLUME:
             return f"{_size(code - 1)}-{_size(code)}" if code else "0 bytes"
         if kind == at.STATUS:
-            event_type = str(self._values["event_type"][code >> 8])
-            return f"{event_type} {self._outcome(code & 255, -1)}"
+            return self._outcome(code >> 8, code & 255, -1)
         if kind == at.PORT:
             code &= 0xFFFF  # the rest is the event type
         return str(self._values[_VOCABULARY_OF[kind]][code])
 
-    def _outcome(self, status: int, reason: int) -> str:
-        words = str(self._values["status"][status])
+    def _outcome(self, event_type: int, status: int, reason: int) -> str:
+        words = f"{self._values['status'][status]} of {self._values['event_type'][event_type]}"
         return f"{words} ({self._values['failure_reason'][reason]})" if reason >= 0 else words
 
 
