@@ -5,11 +5,22 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from streamguard_cli import alerts, ask, completion, events, ingest, rules, runs, state, users
+from streamguard_cli import (
+    alerts,
+    ask,
+    completion,
+    doctor,
+    events,
+    ingest,
+    rules,
+    runs,
+    state,
+    users,
+)
 from streamguard_cli.errors import CommandError
 from streamguard_cli.output import say
 
-VERBS = (events, alerts, users, runs, state, ask, ingest, rules, completion)
+VERBS = (events, alerts, users, runs, state, ask, ingest, rules, doctor, completion)
 
 
 def build_parser() -> argparse.ArgumentParser:
