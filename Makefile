@@ -56,7 +56,7 @@ sbom: $(SETUP_STAMP) ## Write sbom.json: every pinned package with its hashes (C
 
 .PHONY: test
 test: $(SETUP_STAMP) ## Run the tests (args="speed-layer -k replay" narrows them)
-	$(BIN)/pytest $(or $(args),-n 2 --dist loadgroup --no-loadscope-reorder)
+	$(BIN)/pytest $(or $(args),-n 2 --dist loadscope --no-loadscope-reorder)
 
 .PHONY: dashboards
 dashboards: $(SETUP_STAMP) ## Write the Grafana dashboards from their code

@@ -5,18 +5,21 @@ With ``--import-mode=importlib`` pytest names test modules after their folders
 ``contracts``, unless the real one is already imported.
 """
 
-from pathlib import Path
-
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 import contracts  # noqa: F401 - imported for its place in sys.modules
 import detection  # noqa: F401 - likewise
 
-ROOT = Path(__file__).parent
+
+class PackageScheduling(LoadScopeScheduling):
+    """Gives a package's tests to one worker of ``make test``: they share brokers and sessions."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.split("/")[0]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give a package's tests to one worker of ``make test``: they share brokers and sessions."""
-    for item in items:
-        package = item.path.relative_to(ROOT).parts[0]
-        item.add_marker(pytest.mark.xdist_group(package))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> PackageScheduling:
+    """Replace the scheduler that ``--dist`` names."""
+    return PackageScheduling(config, log)
