@@ -169,3 +169,10 @@ def test_a_record_beyond_the_asked_user_or_window_may_not_be_cited(scope, holds)
     statement = Statement('User "manager" was seen', ("E1",))
 
     assert (check(statement, made.by_id(), scope=scope) is None) == holds
+
+
+def test_a_quotation_that_was_cut_behind_a_space_stays_as_it_is():
+    (found,) = sentences('Its reason is "usual are US-CA and US-NY ..." [E1], again [E2].')
+
+    assert found.text == 'Its reason is "usual are US-CA and US-NY ...", again'
+    assert found.cites == ("E1", "E2")

@@ -16,6 +16,7 @@ from genai_assistant.lexicon import word_list
 from genai_assistant.retrieval.embedder import tokens
 
 CITATION = re.compile(r"\[(E\d{1,4})\]")
+_SPACED_CITATION = re.compile(rf"\s*{CITATION.pattern}")
 QUOTED = re.compile(r'"([^"]*)"|“([^”]*)”')
 TIME = re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?: ?UTC|Z)?")
 DATE = re.compile(r"\b\d{4}-\d\d-\d\d\b")
@@ -252,7 +253,8 @@ def sentences(text: str) -> list[Statement]:
         if not re.search(r"\w", CITATION.sub("", plain)):
             continue
         cites = tuple(dict.fromkeys(CITATION.findall(plain)))
-        words = re.sub(r"\s+([.,;!?])", r"\1", CITATION.sub("", plain)).strip().rstrip(".").strip()
+        # With the space before it, and nothing else: a quotation must stay as it is.
+        words = _SPACED_CITATION.sub("", plain).strip().rstrip(".").strip()
         found.append(Statement(words, cites))
     return found
 
