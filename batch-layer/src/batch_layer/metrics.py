@@ -2,6 +2,8 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from contracts.topics import DETECTION_TOPICS
+
 SECURITY_RUNS = Counter("batch_security_runs_total", "Security runs ended.", ["status"])
 for _status in ("COMPLETED", "FAILED"):
     SECURITY_RUNS.labels(_status)  # from 0 on: increase() does not see a first increment
@@ -21,6 +23,8 @@ PUBLISHED_AT = Gauge(
 INGESTED_OFFSETS = Counter(
     "batch_ingested_offsets_total", "Offsets copied into the master dataset.", ["topic"]
 )
+for _topic in DETECTION_TOPICS:
+    INGESTED_OFFSETS.labels(_topic)
 EVENTS = Gauge("batch_view_events", "Events of the served batch view.", ["topic", "partition"])
 DEAD_LETTERS = Gauge(
     "batch_view_dead_letters", "Unreadable records below the seam.", ["topic", "partition"]

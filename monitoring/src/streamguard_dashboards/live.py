@@ -28,11 +28,16 @@ SCRAPE_SECONDS = 1
 # Long enough for rate() to have two samples, and for gauges that are set now and then.
 SAMPLES = 15
 VARIABLES = {"$__rate_interval": "30s", "$job": ".+", "$instance": ".+"}
-# What is rightly silent on a system without a language model, webhooks or transactions.
+# What is rightly silent on a system without a language model, webhooks or a stream of
+# transactions, or whose batch layer has not run since its start.
 MAY_BE_SILENT = (
     "gen_ai_client_operation_duration_seconds",
     "gen_ai_client_token_usage",
     "genai_openai_duration_seconds",
+    "genai_openai_requests_total",
+    "genai_openai_tokens_total",
+    "batch_stream_up",
+    "batch_security_stage_seconds",
     "genai_analyses_written_total",
     "serving_webhook_attempts_total",
     "serving_run_failure",

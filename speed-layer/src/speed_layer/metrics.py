@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import pyarrow.compute as pc
@@ -12,6 +12,7 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from contracts.alerts import SEVERITIES
+from contracts.decoder import Reason
 from contracts.events import EVENT_TYPES, USER_LOGIN, USER_LOGIN_FAILED
 from contracts.topics import DETECTION_TOPICS
 from speed_layer.kafka import Key
@@ -162,6 +163,8 @@ class Metrics:
         for topic in DETECTION_TOPICS:
             self.duplicates.labels(topic)
             self.offsets_lost.labels(topic)
+            for reason in get_args(Reason):
+                self.dead_letters.labels(topic, reason)
 
     def forget(self, key: Key) -> None:
         """Stop reporting the lag of a partition that is no longer ours."""
