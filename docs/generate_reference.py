@@ -120,7 +120,9 @@ def metrics_page() -> str:
         "# Metrics",
         "",
         "Served at `/metrics` of each service. Written by `python docs/generate_reference.py`.",
-        "Every service also serves the process's own: " + ", ".join(f"`{m}`" for m in PROCESS) + ".",
+        "Every service also serves the process's own: "
+        + ", ".join(f"`{m}`" for m in PROCESS)
+        + ".",
     ]
     for package in SERVICES:
         source = Path(importlib.import_module(package).__file__ or "").parent
