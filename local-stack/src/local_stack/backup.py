@@ -4,10 +4,12 @@ The log, the lake and the stores refer to each other by offsets; a copy of one w
 is a system that misses records. So they are taken together, while nothing runs.
 """
 
+import gzip
 import os
 import shutil
 import tarfile
-import time
+import zlib
+from datetime import UTC, datetime
 from pathlib import Path
 
 from local_stack.errors import StackError
@@ -70,12 +72,12 @@ def restore(stack: Stack, archive: Path) -> Path | None:
     try:
         with tarfile.open(archive, "r:gz") as tar:
             tar.extractall(fresh, filter="data")
-    except (tarfile.TarError, OSError) as error:
+    except (tarfile.TarError, zlib.error, OSError, EOFError) as error:
         shutil.rmtree(fresh, ignore_errors=True)
         raise BackupError(f"{archive} cannot be unpacked: {error}") from error
     before = None
     if folder.exists():
-        before = folder.with_name(f"{folder.name}.before-{time.strftime('%Y%m%d-%H%M%S')}")
+        before = folder.with_name(f"{folder.name}.before-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}")
         folder.rename(before)
     fresh.rename(folder)
     return before
@@ -93,11 +95,13 @@ def _check_whole(archive: Path) -> None:
         BackupError: it is damaged, cut off, no backup, or not there.
     """
     try:
+        # Apart from tar, which takes a damaged header for the end.
+        with gzip.open(archive) as content:
+            while content.read(_READ_BYTES):
+                pass
         with tarfile.open(archive, "r:gz") as tar:
             names = {Path(member.name).parts[0] for member in tar}
-            while tar.fileobj is not None and tar.fileobj.read(_READ_BYTES):
-                pass
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except (tarfile.TarError, zlib.error, OSError, EOFError) as error:
         raise BackupError(f"{archive} is no whole backup: {error}") from error
     if not names:
         raise BackupError(f"{archive} is empty")
