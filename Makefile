@@ -175,14 +175,6 @@ bench-retrieval: $(SETUP_STAMP) ## Assistant: recall of the threat corpus on lab
 sentence-model: $(SETUP_STAMP) ## Assistant: fetch the optional sentence model for retrieval (84 MB, once)
 	@genai-assistant/scripts/get-sentence-model.sh
 
-.PHONY: chaos
-chaos: $(SETUP_STAMP) ## Break the running system under load in every way; what is left (RATE=10000)
-	@$(BIN)/python benchmarks/chaos.py
-
-.PHONY: soak
-soak: $(SETUP_STAMP) ## Hours under load (HOURS=1): memory, handles and disk per process, and a verdict
-	@$(BIN)/python benchmarks/soak.py
-
 ## --- tidying
 
 .PHONY: clean
