@@ -80,6 +80,17 @@ def test_the_serving_layer_knows_as_many_speed_pods_as_there_may_be():
     assert urls.split(",") == [f"http://speed-layer-{n}.speed-layer:9101" for n in range(most)]
 
 
+def test_the_assistants_key_comes_from_a_secret_that_may_be_missing():
+    assistant = workloads(base())["genai-assistant"]["spec"]["template"]["spec"]["containers"][0]
+    (key,) = [e for e in assistant["env"] if e["name"] == "ASSISTANT_SERVING_KEY"]
+
+    assert key["valueFrom"]["secretKeyRef"] == {
+        "name": "assistant-serving-key",
+        "key": "key",
+        "optional": True,
+    }
+
+
 def test_only_the_front_door_is_open_to_other_namespaces():
     policies = {
         each["metadata"]["name"]: each for each in base() if each["kind"] == "NetworkPolicy"
