@@ -1,6 +1,6 @@
 import pytest
 
-from genai_assistant.clock import now_ms
+from genai_assistant.clock import now_ms, when
 from genai_assistant.testing import ServingDouble, World, alert_of, anomaly_of, event, small_world
 
 SPEC_FIELDS = {
@@ -126,6 +126,30 @@ def test_more_events_than_a_page_are_counted_exactly(client, serving):
     serving.world.events = [event(n, "alice", now - n * 1000) for n in range(1, 701)]
 
     assert "700 events" in ask(client, "What happened to alice?")["answer"]
+
+
+def test_times_of_a_window_that_was_not_read_to_its_end_are_those_of_the_newest(client, serving):
+    now = now_ms()
+    serving.world.events = [event(n, "alice", now - n * 1000, status="failed") for n in range(700)]
+    oldest_read = when(now - 199 * 1000)
+
+    verdict = ask(client, "Is user alice anomalous?")["answer"]
+    assert f"The last is at {when(now)}; the newest 200 reach back to {oldest_read}" in verdict
+    failed = ask(client, "Show failed logins of user alice")["answer"]
+    assert f'700 failed logins of user "alice", the last at {when(now)}' in failed
+    assert f"those of the newest 200, back to {oldest_read}: of 1 user and" in failed
+    compared = ask(client, "Compare alice with her usual")["answer"]
+    assert "The newest 200 came from 1 address" in compared
+    assert "first is" not in verdict + failed + compared
+
+
+def test_times_of_a_window_that_was_read_to_its_end_are_the_first_and_the_last(client, serving):
+    now = now_ms()
+    serving.world.events = [event(n, "alice", now - n * 1000, status="failed") for n in range(150)]
+    told = f"The first is at {when(now - 149 * 1000)}, the last at {when(now)}"
+
+    assert told in ask(client, "Is user alice anomalous?")["answer"]
+    assert told in ask(client, "Show failed logins of user alice")["answer"]
 
 
 def test_a_user_nobody_knows_gets_no_verdict(client):

@@ -54,6 +54,11 @@ class Activity:
     anomalous: int | None = None
 
     @property
+    def is_whole(self) -> bool:
+        """True when ``rows`` are all events there are: their first is the window's first."""
+        return self.is_exact and self.total == len(self.rows)
+
+    @property
     def freshness(self) -> float:
         """How near the evidence is to what was asked; see the package's README."""
         if not self.rows:

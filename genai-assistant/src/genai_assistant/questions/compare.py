@@ -41,6 +41,8 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
         "window": seen.window.label,
         "windows_before": BEFORE,
         **usual,
+        "events_examined": len(seen.rows),
+        "events_examined_before": len(earlier.value.data),
         "addresses": len(now),
         "new_addresses": len(new),
         "new_address": new[:SHOWN],
@@ -62,7 +64,12 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
         cite,
         before=PART,
     )
-    findings.say(_addresses(record), cite, before=LINE)
+    is_all_before = earlier.value.complete and earlier.value.next_cursor is None
+    findings.say(
+        _addresses(record, is_whole=seen.is_whole, is_all_before=is_all_before),
+        cite,
+        before=LINE,
+    )
     if plan.user:
         batch = await sources.user_verdict(plan.user)
         if batch.value:
@@ -103,9 +110,11 @@ async def _usual(plan: Plan, sources: Sources, seen: Activity) -> Record | None:
     return record
 
 
-def _addresses(record: Record) -> str:
-    told = f"They came from {counted(record['addresses'], 'address', 'addresses')}"
+def _addresses(record: Record, *, is_whole: bool, is_all_before: bool) -> str:
+    which = "They" if is_whole else f"The newest {record['events_examined']:,}"
+    told = f"{which} came from {counted(record['addresses'], 'address', 'addresses')}"
     if not record["new_addresses"]:
         return f"{told}, each seen before"
     named = ", ".join(quote(address) for address in record["new_address"])
-    return f"{told}, {record['new_addresses']:,} of them new: {named}"
+    than = "" if is_all_before else f" to the {record['events_examined_before']:,} events before"
+    return f"{told}, {record['new_addresses']:,} of them new{than}: {named}"

@@ -78,11 +78,13 @@ def _both(first: Activity, second: Activity) -> Activity:
         kept = [max(kept, key=lambda one: one.window.end_ms)]
     if not kept:
         return first
-    rows: list[EventRecord] = [row for one in kept for row in one.rows]
+    # Where one topic was looked at only so far back, both are: the newest of both are told.
+    since = max((one.rows[-1].timestamp for one in kept if not one.is_whole), default=0)
+    rows: list[EventRecord] = [row for one in kept for row in one.rows if row.timestamp >= since]
     return Activity(
         rows=sorted(rows, key=lambda row: -row.timestamp),
         total=sum(one.total for one in kept),
-        is_exact=all(one.is_exact for one in kept),
+        is_exact=first.is_exact and second.is_exact,
         window=kept[0].window,
         is_fallback=kept[0].is_fallback,
     )
@@ -119,16 +121,24 @@ def _say_summary(
     findings: Findings, record: Record, cite: str, scope: str, found: Activity
 ) -> None:
     least = "" if found.is_exact else "at least "
-    findings.say(
+    there_were = (
         f"{spoken(found.window.label).capitalize()} there were {least}"
-        f"{counted(record['failed_logins'], 'failed login')}{scope}, of "
-        f"{counted(record['users'], 'user')} and from "
-        f"{counted(record['addresses'], 'address', 'addresses')}",
-        cite,
+        f"{counted(record['failed_logins'], 'failed login')}{scope}"
     )
-    findings.say(
-        f"The first is at {when(record['first'])}, the last at {when(record['last'])}", cite
+    whose = (
+        f"of {counted(record['users'], 'user')} and from "
+        f"{counted(record['addresses'], 'address', 'addresses')}"
     )
+    first, last = when(record["first"]), when(record["last"])
+    if found.is_whole:
+        findings.say(f"{there_were}, {whose}", cite)
+        findings.say(f"The first is at {first}, the last at {last}", cite)
+    else:
+        findings.say(f"{there_were}, the last at {last}", cite)
+        newest = f"{record['examined']:,}"
+        findings.say(
+            f"Users and addresses are those of the newest {newest}, back to {first}: {whose}", cite
+        )
     users = ", ".join(f"{quote(row['user'])} ({row['failed']:,})" for row in record["by_user"])
     findings.say(f"By user: {users}", cite, before=PART)
     if record["by_address"]:

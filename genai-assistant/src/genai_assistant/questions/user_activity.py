@@ -98,7 +98,7 @@ def _say_summary(
     has = f"{spoken(seen.window.label).capitalize()} {subject} has {least}"
     number = counted(record["events"], "event")
     first, last = when(record["first_event"]), when(record["last_event"])
-    if record["events"] == record["events_examined"]:
+    if seen.is_whole:
         findings.say(f"{has}{number}, from {first} to {last}", cite)
     else:
         newest = f"{record['events_examined']:,}"

@@ -8,6 +8,7 @@ from contracts.api import AnomalyRecord, EventRecord, UserAnomaly
 from genai_assistant.activity import (
     STALE_FRESHNESS,
     SUPPORTING,
+    Activity,
     activity,
     record_activity,
     summarised,
@@ -27,7 +28,6 @@ from genai_assistant.questions.statements import (
 )
 from genai_assistant.records import alert_record, anomaly_record, event_record, verdict_record
 from genai_assistant.sources import Fetched, Sources
-from genai_assistant.windows import Window
 
 Opinion = Literal["anomalous", "watch", "normal", "unscored", "unknown"]
 
@@ -96,7 +96,7 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
     _say_verdict(findings, user, opinions, cites)
     if live_cite:
         tell_fallback(seen, findings, live_cite, f" of user {quote(user)}")
-        _say_live(findings, user, seen.window, ledger.by_id()[live_cite].record, live_cite)
+        _say_live(findings, user, seen, ledger.by_id()[live_cite].record, live_cite)
     _say_examples(findings, ledger, recent, raised)
     if batch.value and batch_cite:
         _say_batch(findings, batch.value, batch_cite)
@@ -188,22 +188,24 @@ def _say_batch(findings: Findings, verdict: UserAnomaly, cite: str) -> None:
         )
 
 
-def _say_live(findings: Findings, user: str, window: Window, record: Record, cite: str) -> None:
+def _say_live(findings: Findings, user: str, seen: Activity, record: Record, cite: str) -> None:
     if not record["events"]:
         findings.say(f"No event of user {quote(user)} is known", cite)
         return
     least = "" if record["is_exact"] else "at least "
     findings.say(
-        f"{spoken(window.label).capitalize()} user {quote(user)} has {least}"
+        f"{spoken(seen.window.label).capitalize()} user {quote(user)} has {least}"
         f"{counted(record['events'], 'event')}, {least}{record['anomalous_events']:,} of them "
         "anomalous",
         cite,
         before=LINE if findings.statements[-1].cites == (cite,) else PART,
     )
-    findings.say(
-        f"The first is at {when(record['first_event'])}, the last at {when(record['last_event'])}",
-        cite,
-    )
+    first, last = when(record["first_event"]), when(record["last_event"])
+    if seen.is_whole:
+        findings.say(f"The first is at {first}, the last at {last}", cite)
+    else:
+        newest = f"{record['events_examined']:,}"
+        findings.say(f"The last is at {last}; the newest {newest} reach back to {first}", cite)
     findings.say(
         f"Open alerts: {record['open_alerts']:,}, of these HIGH or CRITICAL: "
         f"{record['serious_open_alerts']:,}",
