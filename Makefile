@@ -54,6 +54,10 @@ sbom: $(SETUP_STAMP) ## Write sbom.json: every pinned package with its hashes (C
 	@$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible -o sbom.json
 	@echo "wrote sbom.json"
 
+.PHONY: wheels
+wheels: $(SETUP_STAMP) ## Build every member's wheel into dist/, and try the command from them
+	@local-stack/scripts/wheels.sh
+
 .PHONY: test
 test: $(SETUP_STAMP) ## Run the tests (args="speed-layer -k replay" narrows them)
 	$(BIN)/pytest $(or $(args),-n 2 --dist loadscope --no-loadscope-reorder)
@@ -137,6 +141,14 @@ bench-detection: $(SETUP_STAMP) ## Detection: precision, recall and false alarms
 .PHONY: bench-batch
 bench-batch: $(SETUP_STAMP) ## Batch layer: 1,000 events of a million, beside a bare Spark
 	@$(BIN)/python benchmarks/bench_batch.py
+
+.PHONY: chaos
+chaos: $(SETUP_STAMP) ## Faults against a whole stack under load: missing, double, time to recover
+	@$(BIN)/python benchmarks/chaos.py
+
+.PHONY: soak
+soak: $(SETUP_STAMP) ## An hour (HOURS=8: longer) of load: does memory or do file handles grow?
+	@$(BIN)/python benchmarks/soak.py
 
 .PHONY: bench-models
 bench-models: $(SETUP_STAMP) ## Batch layer: AUC of the forest, beside scikit-learn's plain use

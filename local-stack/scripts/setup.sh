@@ -17,14 +17,8 @@ version="$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
 "$python" -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11))' ||
   fail "$python is Python $version; 3.11 or newer is needed (set PYTHON to one: make setup PYTHON=python3.12)"
 
-# uv does not read pip's configuration; a machine that needs a mirror has it there.
-from_pip() { "$python" -m pip config get "$1" 2>/dev/null || true; }
-if [[ -z "${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}" ]]; then
-  index="${PIP_INDEX_URL:-$(from_pip global.index-url)}"
-  if [[ -n "$index" ]]; then export UV_DEFAULT_INDEX="$index"; fi
-fi
-certificates="${PIP_CERT:-$(from_pip global.cert)}"
-if [[ -z "${SSL_CERT_FILE:-}" && -n "$certificates" ]]; then export SSL_CERT_FILE="$certificates"; fi
+# shellcheck source=local-stack/scripts/index.sh
+source local-stack/scripts/index.sh
 
 if ! "$uv" --version 2>/dev/null | grep -q "^uv $(sed -n 's/^uv==\([0-9.]*\).*/\1/p' local-stack/scripts/uv.txt)\b"; then
   say "installing uv into $tools/uv"

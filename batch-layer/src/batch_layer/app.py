@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -40,7 +41,11 @@ def create_app(
         yield
         await run_in_threadpool(services.stop)
 
-    app = FastAPI(title="StreamGuard batch layer", lifespan=lifespan)
+    app = FastAPI(
+        title="StreamGuard batch layer",
+        version=version("streamguard-batch-layer"),
+        lifespan=lifespan,
+    )
     app.state.services = services
     app.state.backtests = Backtests(settings.lake_dir)
     app.state.request_stop = request_stop

@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 
 from streamguard_cli import (
     alerts,
@@ -26,6 +27,7 @@ VERBS = (events, alerts, users, runs, state, ask, ingest, rules, doctor, complet
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command."""
     parser = argparse.ArgumentParser(prog="streamguard", description="Work with StreamGuard.")
+    parser.add_argument("--version", action="version", version=version("streamguard-cli"))
     commands = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb in VERBS:
         verb.add_parser(commands)

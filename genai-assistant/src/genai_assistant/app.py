@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from importlib.metadata import version
 
 from fastapi import FastAPI
 
@@ -84,7 +85,12 @@ def create_app(settings: Settings) -> FastAPI:
                     await model.close()
                 index.close()
 
-    app = FastAPI(title="StreamGuard assistant", description=DESCRIPTION, lifespan=lifespan)
+    app = FastAPI(
+        title="StreamGuard assistant",
+        version=version("streamguard-genai-assistant"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+    )
     app.add_middleware(CallerCredentials)
     app.include_router(query.router)
     app.include_router(rag.router)

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from importlib.metadata import version
 
 import httpx
 from fastapi import Depends, FastAPI
@@ -86,7 +87,7 @@ def create_app(settings: Settings) -> FastAPI:
     targets = read_webhooks(settings.webhooks_file) if settings.webhooks_file else []
     app = FastAPI(
         title="StreamGuard serving layer",
-        version="0.1.0",
+        version=version("streamguard-serving-layer"),
         description=_DESCRIPTION,
         lifespan=lambda app: _lifespan(app, settings, targets),
     )

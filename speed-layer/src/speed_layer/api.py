@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from typing import Annotated, Any
 
 from fastapi import FastAPI, HTTPException, Query, Request, Response
@@ -34,7 +35,11 @@ def create_app(status: Status, metrics: Metrics) -> FastAPI:
         status.attach(asyncio.get_running_loop())
         yield
 
-    app = FastAPI(title="StreamGuard speed layer", lifespan=lifespan)
+    app = FastAPI(
+        title="StreamGuard speed layer",
+        version=version("streamguard-speed-layer"),
+        lifespan=lifespan,
+    )
     app.state.status = status
     app.state.metrics = metrics
     app.add_exception_handler(PrunedError, _gone)

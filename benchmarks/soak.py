@@ -1,0 +1,169 @@
+"""Hours of ordinary load, and whether any process grows with time.
+
+    make soak             one hour at 2,000 events/s; writes its section of docs/benchmarks.md
+    HOURS=8 make soak     longer
+    QUICK=1 make soak     three minutes; writes nothing
+
+A stack of its own with a batch run every five minutes, a producer, and a client that asks the
+three APIs. Every ten seconds: resident memory, open file handles and threads of each service with
+all its processes, and bytes on disk. The slopes are least squares over the last two thirds of the
+time, when caches are full.
+
+Some growth is owed to the events: the speed and the serving layer keep an index of what they
+store. The verdict is "steady" when no service gains more handles than ``HANDLES_PER_HOUR``, none
+gains more memory than ``OWED_BYTES`` for each event that came meanwhile plus ``MIB_PER_HOUR``,
+nothing is missing or there twice, and no request failed. Prints a table, and one line of JSON last.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import psutil
+from docs_section import write_section
+from running_system import Client, Load, Seen, System, wait_for
+
+QUICK = bool(os.environ.get("QUICK"))
+HOURS = float(os.environ.get("HOURS", "0.05" if QUICK else "1"))
+RATE = int(os.environ.get("RATE", "2000"))
+EVERY_SECONDS = 2.0 if QUICK else 10.0
+RUN_MINUTES = 1 if QUICK else 5
+HANDLES_PER_HOUR = 20.0
+MIB_PER_HOUR = 64.0
+OWED_BYTES = 64
+HEADER = [
+    "| service | memory, MiB: first, last, most | slope, MiB/h | handles: first, last"
+    " | slope, 1/h | threads |",
+    "|---|---|---|---|---|---|",
+]
+
+
+@dataclass
+class Trend:
+    """Samples of one service: seconds, MiB, handles, threads."""
+
+    samples: list[tuple[float, float, int, int]] = field(default_factory=list)
+
+    def slope(self, column: int) -> float:
+        """Return the least-squares slope per hour over the last two thirds of the time."""
+        rows = np.array(self.samples, dtype=float)
+        late = rows[rows[:, 0] >= rows[-1, 0] / 3]
+        return float(np.polyfit(late[:, 0] / 3600, late[:, column], 1)[0])
+
+    def row(self, name: str) -> str:
+        """Return the row of the table."""
+        rows = np.array(self.samples, dtype=float)
+        first, last = rows[0], rows[-1]
+        return (
+            f"| {name} | {first[1]:.0f}, {last[1]:.0f}, {rows[:, 1].max():.0f}"
+            f" | {self.slope(1):+.1f} | {first[2]:.0f}, {last[2]:.0f} | {self.slope(2):+.1f}"
+            f" | {last[3]:.0f} |"
+        )
+
+
+def main() -> int:
+    """Soak, and print the trends."""
+    with tempfile.TemporaryDirectory(prefix="soak-") as name:
+        folder = Path(name)
+        with System(folder, {"BATCH_SCHEDULE_MINUTES": str(RUN_MINUTES)}) as system:
+            system.up()
+            with Load(system.settings.bootstrap_servers, RATE) as load, Client(system) as client:
+                wait_for("the first events", system.total, 60)
+                trends, disk, seen = _watch(system, client, folder)
+                load.stop()
+                produced = load.acknowledged
+                wait_for(f"{produced} events", lambda: system.total() == produced, 300)
+                wrong = system.wrong()
+    return _report(trends, disk, seen, produced, wrong)
+
+
+def _watch(
+    system: System, client: Client, folder: Path
+) -> tuple[dict[str, Trend], list[float], dict[str, Seen]]:
+    trends = {service.name: Trend() for service in system.stack.services}
+    disk: list[float] = []
+    began = time.monotonic()
+    with client.watching() as seen:
+        while (at := time.monotonic() - began) < 3600 * HOURS:
+            for name, trend in trends.items():
+                process = system.stack.record(name).process
+                members = process.group() if process else []
+                trend.samples.append((at, *_measured(members)))
+            disk.append(sum(f.stat().st_size for f in _files(folder)) / 2**20)
+            time.sleep(EVERY_SECONDS)
+    return trends, disk, seen
+
+
+def _measured(members: list[psutil.Process]) -> tuple[float, int, int]:
+    memory, handles, threads = 0.0, 0, 0
+    for member in members:
+        try:
+            memory += member.memory_info().rss / 2**20
+            handles += member.num_fds()
+            threads += member.num_threads()
+        except psutil.NoSuchProcess:
+            continue
+    return memory, handles, threads
+
+
+def _files(folder: Path) -> list[Path]:
+    found = []
+    for parent, _, names in os.walk(folder):
+        found += [path for name in names if (path := Path(parent, name)).is_file()]
+    return found
+
+
+def _report(
+    trends: dict[str, Trend],
+    disk: list[float],
+    seen: dict[str, Seen],
+    produced: int,
+    wrong: tuple[int, int],
+) -> int:
+    memory = max(trend.slope(1) for trend in trends.values())
+    handles = max(trend.slope(2) for trend in trends.values())
+    owed = RATE * 3600 * OWED_BYTES / 2**20 + MIB_PER_HOUR
+    failed = sum(each.failed for each in seen.values())
+    faults = [
+        text
+        for text, holds in (
+            (f"memory grows by {memory:.0f} MiB/h", memory > owed),
+            (f"handles grow by {handles:.0f} an hour", handles > HANDLES_PER_HOUR),
+            (f"missing and double: {wrong}", wrong != (0, 0)),
+            (f"{failed} requests failed", failed > 0),
+        )
+        if holds
+    ]
+    verdict = "; ".join(faults) or "steady"
+    lines = [*HEADER, *(trend.row(name) for name, trend in trends.items()), ""]
+    lines += [
+        f"{produced:,} events in {HOURS:g} h, a batch run every {RUN_MINUTES} minutes; "
+        f"disk from {disk[0]:.0f} to {disk[-1]:.0f} MiB. Memory that is owed to the events: up to "
+        f"{owed:.0f} MiB/h. Requests: "
+        + ", ".join(
+            f"{name} {each.asked} asked, {each.failed} failed, at most {each.longest_silence:.1f} s"
+            " without an answer"
+            for name, each in sorted(seen.items())
+        )
+        + "."
+    ]
+    figures = {
+        "hours": HOURS,
+        "memory_slope_mib_per_h": round(memory, 1),
+        "handles_slope": round(handles, 2),
+        "verdict": verdict,
+    }
+    print("\n".join(lines))
+    if not QUICK:
+        write_section("soak", [*lines, "", f"`{json.dumps(figures)}`"])
+    print(json.dumps(figures))
+    return int(verdict != "steady")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
