@@ -60,6 +60,7 @@ def test_anomalies_with_reasons_and_both_layers_words_on_one(ask):
 
 def test_waiting_alerts_and_a_step_on_one(ask):
     assert "alert-old" in ask("alerts", "--severity", "HIGH")[1]
+    assert ask("alerts", "--count", "--severity", "HIGH")[1].endswith(" realtime)\n")
 
     code, out, _ = ask("alerts", "alert-old", "--do", "acknowledge", "--by", "dana")
     assert code == 0
@@ -104,6 +105,7 @@ def test_status_says_in_its_exit_code_whether_all_is_well(ask, serving):
         (["alerts", "--severity", "urgent"], "severity: "),
         (["events", "--since", "yesterday"], "--since yesterday: "),
         (["events", "--since", "2026-99-99"], "start_time: "),
+        (["events", "--count", "--threats", "0.9"], "--threats: goes not together with --count"),
         (["alerts", "--do", "resolve"], "--do resolve: needs the ALERT"),
         (["alerts", "alert-old", "--do", "comment"], "a comment must say something"),
         (["users", "nobody"], "neither layer knows a user 'nobody'"),

@@ -27,6 +27,7 @@ from serving_layer.views.pieces import Piece
 from serving_layer.views.query import EventFilter
 from serving_layer.views.reads import (
     AlertFilter,
+    alert_count,
     alert_page,
     count,
     event_by_id,
@@ -419,6 +420,16 @@ def check_alerts(world, truth):
             break
         after = page.items[-1][0].order
     assert found == expected
+    raised = [event for event in truth if event["is_anomaly"]]
+    late = [event for event in raised if event["timestamp"] >= START_MS + 3]
+    for wanted, events in (
+        (AlertFilter(), raised),
+        (AlertFilter(user="bob"), [event for event in raised if event["user"] == "bob"]),
+        (AlertFilter(start_time=START_MS + 3), late),
+    ):
+        counted = alert_count(world.views.current(), wanted)
+        assert counted.count == len(events)
+        assert counted.batch == sum(event["source"] == "batch" for event in events)
 
 
 def check_accounts(world):

@@ -11,6 +11,7 @@ check "streamguard status" healthy "$(streamguard status --json | json 'd["healt
 check "streamguard consistency" "(0, 0)" "$(streamguard consistency --json | json '(d["missing"], d["double"])')"
 check "streamguard events" True "$(streamguard events --limit 3 --json | json 'len(d["data"]) == 3')"
 check "streamguard anomalies" True "$(streamguard anomalies --limit 3 --json | json 'all(row["reasons"] for row in d["data"])')"
+check "streamguard alerts --count" True "$(streamguard alerts --all --count --json | json 'd["count"] == d["batch"] + d["realtime"] > 0')"
 check "streamguard alerts" True "$(streamguard alerts --all --limit 3 --json | json 'len(d["data"]) > 0')"
 check "streamguard users" True "$(streamguard users --json | json 'd["data"][0]["risk"] >= d["data"][-1]["risk"]')"
 check "streamguard runs" True "$(streamguard runs --json | json 'd["current"] in [run["run_id"] for run in d["runs"]]')"

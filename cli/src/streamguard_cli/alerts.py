@@ -22,6 +22,7 @@ from streamguard_cli.tables import (
     field,
     moment,
     say_incomplete,
+    show_count,
     show_facts,
     show_json,
     show_table,
@@ -58,6 +59,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = commands.add_parser("alerts", help="list waiting alerts, follow them, work on them")
     parser.add_argument("alert_id", metavar="ALERT", nargs="?", help="show this one, or work on it")
     parser.add_argument("--follow", action="store_true", help="go on with new ones, as they come")
+    parser.add_argument("--count", action="store_true", help="print only how many there are")
     parser.add_argument("--all", action="store_true", help="resolved and silenced ones too")
     parser.add_argument("--severity", help="LOW, MEDIUM, HIGH or CRITICAL")
     parser.add_argument("--user", help="only this user's")
@@ -83,6 +85,9 @@ def run(options: argparse.Namespace) -> int:
         return _one(service, options)
     if options.do is not None:
         raise UsageError(f"--do {options.do}: needs the ALERT it is done to")
+    if options.count:
+        show_count(service.get("/api/alerts/count", **_filters(options)), as_json=options.json)
+        return 0
     if options.follow:
         return follow(service, options)
     body = service.rows("/api/alerts", options.limit, **_filters(options))

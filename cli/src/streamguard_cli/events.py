@@ -3,6 +3,7 @@
 import argparse
 from urllib.parse import quote
 
+from streamguard_cli.errors import UsageError
 from streamguard_cli.filters import add_event_flags, event_filters
 from streamguard_cli.output import printable, result
 from streamguard_cli.service import Service, add_flags
@@ -14,6 +15,7 @@ from streamguard_cli.tables import (
     reasons,
     say_incomplete,
     score,
+    show_count,
     show_facts,
     show_json,
     show_table,
@@ -64,7 +66,7 @@ def run_events(options: argparse.Namespace) -> int:
     """Print events.
 
     Raises:
-        ServiceError: If the serving layer does not answer, or refuses.
+        CommandError: If the serving layer does not answer, or refuses; if flags do not fit.
     """
     service = Service(options.url)
     if options.event_id is not None:
@@ -72,6 +74,7 @@ def run_events(options: argparse.Namespace) -> int:
         show_json(body)  # an event has the keys its producer chose: no table fits all
         return 0
     if options.count:
+        _refuse_with_count("--threats", options.threats)
         return _print_count(service, "/api/events/count", options)
     path, more = "/api/events", {}
     if options.threats is not None:
@@ -85,7 +88,7 @@ def run_anomalies(options: argparse.Namespace) -> int:
     """Print anomalies, or what both layers say of one event.
 
     Raises:
-        ServiceError: If the serving layer does not answer, or refuses.
+        CommandError: If the serving layer does not answer, or refuses; if flags do not fit.
     """
     service = Service(options.url)
     if options.event_id is not None:
@@ -93,6 +96,7 @@ def run_anomalies(options: argparse.Namespace) -> int:
         _explain(service.get(path, explain="true"), as_json=options.json)
         return 0
     if options.count:
+        _refuse_with_count("--score", options.score)
         return _print_count(service, "/api/anomalies/count", options)
     path, more = "/api/anomalies", {}
     if options.score is not None:
@@ -102,13 +106,14 @@ def run_anomalies(options: argparse.Namespace) -> int:
     return 0
 
 
+def _refuse_with_count(flag: str, value: float | None) -> None:
+    if value is not None:
+        raise UsageError(f"{flag}: goes not together with --count, which counts every score")
+
+
 def _print_count(service: Service, path: str, options: argparse.Namespace) -> int:
     body = service.get(path, **event_filters(options))
-    if options.json:
-        show_json(body)
-    else:
-        result(f"{body['count']:,} ({body['batch']:,} batch, {body['realtime']:,} realtime)")
-        say_incomplete(body)
+    show_count(body, as_json=options.json)
     return 0
 
 

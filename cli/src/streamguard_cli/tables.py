@@ -67,6 +67,15 @@ def cell(value: object) -> str:
     return printable(str(value)).replace("\n", " ")
 
 
+def show_count(body: Json, *, as_json: bool) -> None:
+    """Print an exact count and each layer's share."""
+    if as_json:
+        show_json(body)
+        return
+    result(f"{body['count']:,} ({body['batch']:,} batch, {body['realtime']:,} realtime)")
+    say_incomplete(body)
+
+
 def score(name: str) -> Callable[[Json], object]:
     """Return what reads one number of a row, with two decimals."""
     return lambda row: None if row.get(name) is None else f"{row[name]:.2f}"

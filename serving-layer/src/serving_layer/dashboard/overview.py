@@ -28,7 +28,6 @@ _ROWS = 10
 _MINUTES = 30
 _MINUTE_MS = 60_000
 _RATE_SECONDS = 10.0
-_COUNTED = 1_000
 _OPEN = {"resolved": False, "suppressed": False}
 
 
@@ -118,10 +117,9 @@ class Overview:
         """Return how many alerts wait, by severity."""
         rows = []
         for severity in SEVERITIES:
-            page = await self._api.get("/api/alerts", severity=severity, limit=_COUNTED, **_OPEN)
-            number = len(page["data"])
-            words = f"{number:,}" + (" or more" if page["next_cursor"] else "")
-            rows.append((tag(severity), float(number), words))
+            counted = await self._api.get("/api/alerts/count", severity=severity, **_OPEN)
+            number = counted["count"]
+            rows.append((tag(severity), float(number), f"{number:,}"))
         return bars("Waiting alerts by severity", rows, heads=("Severity", "Alerts"))
 
     async def minutes(self) -> Markup:

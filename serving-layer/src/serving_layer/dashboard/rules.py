@@ -18,7 +18,6 @@ from serving_layer.dashboard.shell import Site, View
 
 _COMMAND = (sys.executable, "-m", "streamguard_cli", "rules", "test", "--json")
 _DEADLINE_SECONDS = 300.0
-_COUNTED = 1_000
 
 
 class RuleTests:
@@ -92,9 +91,10 @@ async def _rules(view: View, tests: RuleTests) -> Markup:
 
 async def _row(view: View, rule: Json) -> tuple[object, ...]:
     rule_id = rule["rule_id"]
-    alerts = await view.api.get("/api/alerts", rule=rule_id, limit=_COUNTED)
-    waiting = sum(not each["resolved"] and not each["suppressed_by"] for each in alerts["data"])
-    more = " or more" if alerts["next_cursor"] else ""
+    alerts = await view.api.get("/api/alerts/count", rule=rule_id)
+    waiting = await view.api.get(
+        "/api/alerts/count", rule=rule_id, resolved=False, suppressed=False
+    )
     examples = rule["examples"]
     passed = all(each["passed"] for each in examples)
     listed = element(
@@ -112,8 +112,8 @@ async def _row(view: View, rule: Json) -> tuple[object, ...]:
         tag(rule["severity"]),
         ", ".join(rule["techniques"]),
         listed,
-        f"{len(alerts['data']):,}{more}",
-        f"{waiting:,}{more}",
+        f"{alerts['count']:,}",
+        f"{waiting['count']:,}",
     )
 
 

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from contracts.alerts import Alert
-from contracts.api import Page, Source
+from contracts.api import Count, Page, Source
 from serving_layer import examples
 from serving_layer.alert_stream import alerts_live, parse_positions, positions_now
 from serving_layer.answers import alert_body, alerts_response, json_response
@@ -25,7 +25,7 @@ from serving_layer.parameters import (
     ServicesDep,
     SnapshotDep,
 )
-from serving_layer.views.reads import alert_by_id
+from serving_layer.views.reads import alert_by_id, alert_count
 
 router = APIRouter(prefix="/api/alerts", tags=["alerts"])
 
@@ -62,6 +62,14 @@ async def list_alerts(
 ) -> Response:
     """List alerts of both layers, newest first."""
     return alerts_response(services, snapshot, wanted, cursor, limit)
+
+
+@router.get("/count", responses=examples.answers(examples.COUNT, Count))
+async def count_alerts(
+    services: ServicesDep, snapshot: SnapshotDep, wanted: AlertFilterDep
+) -> Response:
+    """Count alerts, exactly, and say how many each layer holds; filters as of the list."""
+    return json_response(alert_count(snapshot, wanted, services.cases))
 
 
 @router.get(

@@ -213,6 +213,22 @@ def alert_page(
     return Found(page, more=len(found) > limit, sources=_sources([source for _, source in page]))
 
 
+def alert_count(snapshot: Snapshot, wanted: AlertFilter, cases: Cases = NO_CASES) -> Count:
+    """Count matching alerts: as many as ``alert_page`` lists, page after page."""
+    in_batch, in_realtime = (
+        len(held.merged)
+        if wanted == AlertFilter()
+        else sum(wanted.matches(each.record, cases) for each in held.merged)
+        for held in (snapshot.batch.alerts, snapshot.realtime.alerts)
+    )
+    return Count(
+        count=in_batch + in_realtime,
+        batch=in_batch,
+        realtime=in_realtime,
+        complete=snapshot.complete,
+    )
+
+
 def alert_by_id(snapshot: Snapshot, alert_id: str) -> tuple[AlertEntry, Source] | None:
     """Return the alert with this id and the layer that holds it."""
     if (each := snapshot.batch.alerts.by_id.get(alert_id)) is not None:
