@@ -69,8 +69,10 @@ def test_users_by_risk_page_by_cursor_and_name_what_it_is_made_of(api):
 
     assert [each["user"] for each in rows] == ["bob", "alice", "eve", "quiet"]
     assert rows[0]["open_alerts"] == {"CRITICAL": 1}
-    assert rows[0]["risk"] == pytest.approx(0.6)
-    assert rows[1]["risk"] == pytest.approx(1 - 0.98 * (1 - 0.9 * 0.6) * 0.95)
+    # A CRITICAL alert; an anomaly of 0.9 since the seam, a LOW alert, an ordinary batch score.
+    assert rows[0]["risk"] == pytest.approx(1 - 1 / (1 + 3.0) ** 0.5, abs=1e-6)
+    assert rows[1]["risk"] == pytest.approx(1 - 1 / (1 + 0.9 * 2 + 0.1 + 0.1 / 2) ** 0.5, abs=1e-6)
+    assert [each["alert_evidence"] for each in rows] == [3.0, 0.1, 0.0, 0.0]
     assert api.json("/api/users/alice")["risk"] == rows[1]
     assert second["next_cursor"] is None
     assert [each["user"] for each in api.json("/api/users", sort="user")["data"]] == sorted(

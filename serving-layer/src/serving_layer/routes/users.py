@@ -31,11 +31,12 @@ _TIMELINE = 50
 
 _RISK = {
     "user": "manager",
-    "risk": 0.71,
+    "risk": 0.492518,
     "batch_score": 0.94,
     "is_anomaly": True,
     "realtime_score": 0.0,
     "open_alerts": {"HIGH": 1},
+    "alert_evidence": 1.0,
 }
 _USER = {
     "user": "manager",
@@ -75,7 +76,10 @@ async def list_users(
     """List users by falling risk, or by name.
 
     These are the served run's users, and users with anomalous events since the seam or with open
-    alerts. The parts of `risk` are in each row.
+    alerts. The parts of `risk` are in each row: `1 - 1 / sqrt(1 + evidence)`, where the evidence
+    is `batch_score` times 2 (0.5 where the run calls the user ordinary), plus `realtime_score`
+    times 2, plus `alert_evidence`: the open alerts, CRITICAL 3, HIGH 1, MEDIUM 0.3, LOW 0.1 each,
+    halved for every day between the alert and the newest event.
     """
     query = ("users", sort)
     after = services.cursors.decode(query, cursor) if cursor is not None else None
