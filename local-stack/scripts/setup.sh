@@ -44,3 +44,6 @@ if [[ -t 2 ]]; then quiet=(); fi
 VIRTUAL_ENV="$PWD/.venv" "$uv" pip install "${quiet[@]}" -c requirements.lock --group dev "${editable[@]}"
 
 .venv/bin/python -m local_stack setup
+
+say "compiling detection (about a minute the first time)"
+.venv/bin/python -c "import speed_layer.warmed"
