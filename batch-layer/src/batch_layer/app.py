@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
+from fastapi_offline import FastAPIOffline
 
 from batch_layer import control, error_bodies
 from batch_layer.schedule import routes as schedule_routes
@@ -41,7 +42,8 @@ def create_app(
         yield
         await run_in_threadpool(services.stop)
 
-    app = FastAPI(
+    app = FastAPIOffline(  # the page at /docs needs no network
+        redoc_url=None,
         title="StreamGuard batch layer",
         version=version("streamguard-batch-layer"),
         lifespan=lifespan,

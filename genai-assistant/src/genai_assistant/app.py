@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from genai_assistant import mcp_server
 from genai_assistant.analyst import Analyst
@@ -85,7 +86,8 @@ def create_app(settings: Settings) -> FastAPI:
                     await model.close()
                 index.close()
 
-    app = FastAPI(
+    app = FastAPIOffline(  # the page at /docs needs no network
+        redoc_url=None,
         title="StreamGuard assistant",
         version=version("streamguard-genai-assistant"),
         description=DESCRIPTION,

@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 import httpx
 from fastapi import Depends, FastAPI
+from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -85,7 +86,8 @@ def create_app(settings: Settings) -> FastAPI:
         WebhookFileError: If there is a webhooks file that cannot be used.
     """
     targets = read_webhooks(settings.webhooks_file) if settings.webhooks_file else []
-    app = FastAPI(
+    app = FastAPIOffline(  # the page at /docs needs no network
+        redoc_url=None,
         title="StreamGuard serving layer",
         version=version("streamguard-serving-layer"),
         description=_DESCRIPTION,

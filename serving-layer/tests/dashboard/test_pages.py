@@ -41,6 +41,19 @@ def test_a_page_shows_real_data_and_fits_a_phone(page, path):
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
+def test_the_api_page_needs_no_network(page, dashboard):
+    page.goto("/docs")
+    page.get_by_text("/api/events/count").first.wait_for()
+
+    addresses = page.evaluate("performance.getEntriesByType('resource').map(each => each.name)")
+    assert {each.rsplit("/", 1)[-1] for each in addresses} >= {
+        "swagger-ui-bundle.js",
+        "swagger-ui.css",
+        "openapi.json",
+    }
+    assert all(each.startswith(dashboard.url) for each in addresses)
+
+
 def test_an_alert_appears_within_a_second_of_its_event(page, dashboard):
     page.goto("/")
     page.get_by_text("old burst").wait_for()

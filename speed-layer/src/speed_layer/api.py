@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from speed_layer import live_features
@@ -35,7 +36,8 @@ def create_app(status: Status, metrics: Metrics) -> FastAPI:
         status.attach(asyncio.get_running_loop())
         yield
 
-    app = FastAPI(
+    app = FastAPIOffline(  # the page at /docs needs no network
+        redoc_url=None,
         title="StreamGuard speed layer",
         version=version("streamguard-speed-layer"),
         lifespan=lifespan,

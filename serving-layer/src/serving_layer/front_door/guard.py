@@ -40,10 +40,6 @@ logger = logging.getLogger(__name__)
 _STREAM = "/api/alerts/stream"
 _PER_KEY_AT_ONCE = 32
 _API_POLICY = "default-src 'none'; frame-ancestors 'none'"
-_DOCS_POLICY = (
-    "default-src 'self' https://cdn.jsdelivr.net https://fastapi.tiangolo.com 'unsafe-inline' data:; "
-    "frame-ancestors 'none'"
-)
 _PAGE_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
@@ -226,11 +222,8 @@ def _is_stream(scope: Scope) -> bool:
 
 
 def _secure(headers: MutableHeaders, path: str) -> None:
-    policy = _API_POLICY
-    if path in {"/docs", "/redoc"}:
-        policy = _DOCS_POLICY
-    elif headers.get("content-type", "").startswith("text/html"):
-        policy = _PAGE_POLICY
+    is_page = headers.get("content-type", "").startswith("text/html")
+    policy = _PAGE_POLICY if is_page else _API_POLICY
     headers.setdefault("content-security-policy", policy)
     headers.setdefault("x-content-type-options", "nosniff")
     headers.setdefault("x-frame-options", "DENY")
