@@ -43,7 +43,10 @@ POOL = 20_000
 _NOW = "1700000000000"
 _SLICE_SECONDS = 0.005
 _DELIVERY_SECONDS = 600
-_PORTS = ("kafka", "kafka_controller", "speed", "batch", "serving", "dashboard", "assistant")
+_PORTS = tuple(
+    f"{name}_port"
+    for name in ("kafka", "kafka_controller", "speed", "batch", "serving", "dashboard", "assistant")
+)
 
 
 def wait_for(what: str, is_so: Callable[[], object], seconds: float) -> None:
@@ -59,6 +62,13 @@ def wait_for(what: str, is_so: Callable[[], object], seconds: float) -> None:
         time.sleep(0.1)
 
 
+def _distinct_ports(count: int) -> set[int]:
+    found: set[int] = set()
+    while len(found) < count:
+        found.add(free_port())
+    return found
+
+
 class System:
     """A local stack below a folder; down when the ``with`` block ends.
 
@@ -69,7 +79,7 @@ class System:
 
     def __init__(self, folder: Path, extra: Mapping[str, str] | None = None) -> None:
         root = repository_root()
-        values = {f"{name}_port": free_port() for name in _PORTS}
+        values = dict(zip(_PORTS, _distinct_ports(len(_PORTS)), strict=True))
         self.settings = Settings.model_validate(
             {"dir": folder, "tools_dir": root / ".tools", "stop_timeout_seconds": 70, **values}
         )
