@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from pydantic import SecretStr, ValidationError
 
 from genai_assistant.app import create_app
 from genai_assistant.metrics import Metrics
@@ -158,6 +159,28 @@ def test_no_key_or_a_blank_one_is_no_model(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", " ")
 
     assert not Settings(_env_file=None).has_model
+
+
+def test_secrets_are_read_from_files_unless_they_are_given(monkeypatch, tmp_path):
+    for name in ("model", "own"):
+        (tmp_path / name).write_text(f"key of {name}\n")
+    monkeypatch.setenv("OPENAI_API_KEY_FILE", str(tmp_path / "model"))
+    monkeypatch.setenv("ASSISTANT_SERVING_KEY_FILE", str(tmp_path / "own"))
+    monkeypatch.setenv("ASSISTANT_SERVING_KEY", "given")
+
+    settings = Settings(_env_file=None)
+
+    assert settings.openai_api_key == SecretStr("key of model")
+    assert settings.serving_key == SecretStr("given")
+
+
+def test_an_empty_file_is_no_secret_and_a_missing_one_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("OPENAI_API_KEY_FILE", "/dev/null")
+    assert not Settings(_env_file=None).has_model
+
+    monkeypatch.setenv("OPENAI_API_KEY_FILE", str(tmp_path / "missing"))
+    with pytest.raises(ValidationError, match="missing cannot be read"):
+        Settings(_env_file=None)
 
 
 def test_the_app_stops_cleanly_with_the_analyst_on(serving, tmp_path):

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from genai_assistant.pseudonyms import is_local
@@ -54,8 +54,13 @@ class Settings(BaseSettings):
         "http://127.0.0.1:8080",
         description="Base URL of the batch layer's control API, for questions on transactions.",
     )
+    serving_key_file: Path | None = Field(
+        None,
+        description="A file that holds `ASSISTANT_SERVING_KEY`; its last line break is dropped.",
+    )
     serving_key: SecretStr | None = Field(
         None,
+        validate_default=True,
         description=(
             "API key for what the assistant reads and writes on its own (analyst, past analyses); "
             "what it reads for a question carries the key that came with the question."
@@ -85,8 +90,14 @@ class Settings(BaseSettings):
         30.0, gt=0, description="How often new and deleted analyses are looked for, for retrieval."
     )
 
+    openai_api_key_file: Path | None = Field(
+        None,
+        validation_alias=AliasChoices("OPENAI_API_KEY_FILE", "openai_api_key_file"),
+        description="A file that holds `OPENAI_API_KEY`; its last line break is dropped.",
+    )
     openai_api_key: SecretStr | None = Field(
         None,
+        validate_default=True,
         validation_alias=AliasChoices("OPENAI_API_KEY", "openai_api_key"),
         description="Key of the model provider. Without key and base URL there is no model.",
     )
@@ -146,6 +157,18 @@ class Settings(BaseSettings):
     analyst_interval_seconds: float = Field(
         5.0, gt=0, description="How often the analyst looks for new alerts."
     )
+
+    @field_validator("serving_key", "openai_api_key", mode="before")
+    @classmethod
+    def _from_its_file(cls, value: object, info: ValidationInfo) -> object:
+        """Read a secret that is not given from its file; an empty file holds none."""
+        path: Path | None = info.data.get(f"{info.field_name}_file")
+        if value is not None or path is None:
+            return value
+        try:
+            return path.read_text(encoding="utf-8").removesuffix("\n") or None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path} cannot be read: {error}") from error
 
     @property
     def has_model(self) -> bool:
