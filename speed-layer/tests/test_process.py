@@ -5,7 +5,7 @@ import socket
 import time
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from contracts import lake
@@ -140,3 +140,34 @@ def test_a_broker_with_tls_and_a_login_is_read_and_a_wrong_password_is_said(
     refused = new_fork(**{**settings, "KAFKA_SASL_PASSWORD": "battery staple"}).start()
     wait_for("the refusal in the log", lambda: "uthentication failed" in refused.log())
     assert "battery staple" not in refused.log()
+
+
+def test_log_lines_are_alike_name_the_partition_and_hold_no_personal_data(new_fork, broker):
+    marks = ("ada.lovelace", "198.51.100.77", "xyzzy-laptop")
+    event = {"userId": marks[0], "ipAddress": marks[1], "deviceId": marks[2], "eventType": "LOGIN"}
+    producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
+    for timestamp in ("2026-01-02T03:04:05", marks[0]):  # the second is no time: a dead letter
+        value = json.dumps({**event, "sessionId": marks[2], "timestamp": timestamp})
+        producer.produce(ACTIVITY, value, key=marks[0])
+    assert producer.flush(30) == 0
+    process = new_fork(SPEED_TOPICS=ACTIVITY, LOG_FORMAT="json").start()
+    process.wait_until({(ACTIVITY, 0): log_end(broker)})
+    assert process.json("/positions")["partitions"][0]["dead_letters"] > 0
+    assert process.stop() == 0
+    lines = [json.loads(line) for line in process.log().splitlines()]
+
+    for line in lines:
+        assert {"time", "level", "service", "logger", "message"} <= line.keys()
+        assert line["service"] == "speed-layer"
+    [fetching] = [line for line in lines if line["message"].endswith("fetching")]
+    assert (fetching["topic"], fetching["partition"]) == (ACTIVITY, 0)
+    assert fetching["offset"] >= 0
+    assert [mark for mark in marks if mark in process.log()] == []
+
+
+def log_end(broker):
+    consumer = Consumer({"bootstrap.servers": broker.bootstrap_servers, "group.id": "end"})
+    try:
+        return consumer.get_watermark_offsets(TopicPartition(ACTIVITY, 0), 30)[1]
+    finally:
+        consumer.close()

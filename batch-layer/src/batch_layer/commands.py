@@ -1,6 +1,5 @@
 """Commands that run once and end."""
 
-import logging
 import sys
 from argparse import Namespace
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ from batch_layer.driver import DriverJvm, driven_session
 from batch_layer.errors import BatchLayerError, InvalidRequestError
 from batch_layer.settings import Settings
 from batch_layer.spark import create_session, jar_paths, kafka_session_conf
+from contracts import log_lines
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -21,7 +21,7 @@ COMMAND_CONTAMINATION = 0.1
 
 def run(arguments: Namespace) -> int:
     """Run a command; return the exit code, 0 only if it did all it was asked."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    log_lines.configure("batch-layer", least="WARNING")
     settings = Settings()
     try:
         if arguments.command == "ingest":

@@ -99,7 +99,9 @@ def ingest(
     ids = topic_ids(servers, held, timeout)
     for topic in topics:
         if topic not in held:
-            logger.warning("topic %s does not exist: nothing to ingest", topic)
+            logger.warning(
+                "topic %s does not exist: nothing to ingest", topic, extra={"topic": topic}
+            )
 
     def attempt(topic: str) -> str | None:
         try:
@@ -108,7 +110,8 @@ def ingest(
                 _check_same_topic(topic, checkpoint, ids.get(topic))
                 _ingest_topic(spark, settings, topic, held[topic], accept_data_loss)
         except IngestionError as error:
-            logger.error("%s", error)  # noqa: TRY400 (the message is all there is to say)
+            # The message is all there is to say.
+            logger.error("%s", error, extra={"topic": topic})  # noqa: TRY400
             return str(error)
         return None
 
@@ -140,7 +143,7 @@ def _ingest_topic(
         for partition, end in after.next.items()
     )
     metrics.INGESTED_OFFSETS.labels(topic).inc(offsets)
-    logger.info("%s: %d new offsets ingested", topic, offsets)
+    logger.info("%s: %d new offsets ingested", topic, offsets, extra={"topic": topic})
 
 
 def _check_same_topic(topic: str, checkpoint: Path, topic_id: str | None) -> None:

@@ -1,6 +1,5 @@
 """The long-lived service."""
 
-import logging
 import signal
 import sys
 
@@ -11,15 +10,12 @@ from batch_layer.driver import driven_session
 from batch_layer.errors import SettingsError
 from batch_layer.schedule.jobs import timings
 from batch_layer.settings import Settings
+from contracts import log_lines
 
 
 def serve() -> int:
     """Serve until SIGTERM or ``POST /stop``; drain, then return 0."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    for name in ("apscheduler", "py4j", "httpx"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    log_lines.configure("batch-layer")
     settings = Settings()
     try:
         timings(settings)
@@ -35,6 +31,7 @@ def serve() -> int:
         app,
         host=settings.host,
         port=settings.port,
+        log_config=None,
         log_level="warning",
         timeout_graceful_shutdown=5,
     )

@@ -120,7 +120,8 @@ class Services:
             schedule.start()
             self._exit.callback(schedule.stop)
         except Exception as error:  # whatever it is, /health must say it
-            logger.exception("the Spark session cannot start")
+            # No data is at hand yet: its words may be read.
+            logger.exception("the Spark session cannot start: %s", error)  # noqa: TRY401
             self._failure = f"the Spark session cannot start: {error}"
             return
         self._transactions, self._security, self._schedule = transactions, security, schedule

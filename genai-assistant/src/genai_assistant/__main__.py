@@ -1,20 +1,23 @@
 """``python -m genai_assistant``: run the assistant."""
 
-import logging
-
 import uvicorn
 
+from contracts import log_lines
 from genai_assistant.app import create_app
 from genai_assistant.settings import Settings
 
 
 def main() -> None:
     """Serve until SIGTERM."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    # One line per call to the serving layer would drown everything else.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    log_lines.configure("genai-assistant")
     settings = Settings()
-    uvicorn.run(create_app(settings), host=settings.host, port=settings.port, access_log=False)
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+    )
 
 
 if __name__ == "__main__":

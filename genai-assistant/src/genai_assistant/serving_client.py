@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from contracts import request_ids
 from contracts.api import Analysis
 from genai_assistant.callers import credentials
 from genai_assistant.errors import BadAnswerError, NotFoundError, ServingError, UnreachableError
@@ -17,8 +18,14 @@ Params = dict[str, str | int | float | bool | None]
 
 
 def bounded_client(base_url: str, timeout_seconds: float) -> httpx.AsyncClient:
-    """Open a connection pool to the serving layer; proxies of the environment do not apply."""
-    return httpx.AsyncClient(base_url=base_url, timeout=timeout_seconds, trust_env=False)
+    """Open a connection pool to a service of ours; proxies of the environment do not apply.
+
+    What is asked carries the id of the request that it is asked for.
+    """
+    hooks = {"request": [request_ids.forward]}
+    return httpx.AsyncClient(
+        base_url=base_url, timeout=timeout_seconds, trust_env=False, event_hooks=hooks
+    )
 
 
 class ServingClient:

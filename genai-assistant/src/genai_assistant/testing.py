@@ -224,7 +224,7 @@ class ServingDouble(_Server):
     """A serving layer that holds a ``World``.
 
     ``status`` other than 200 makes every call fail with it; without ``key``, where it is set,
-    every call is refused. ``requests`` keeps what was asked.
+    every call is refused. ``requests`` keeps what was asked, ``request_ids`` for which requests.
     """
 
     def __init__(self, world: World) -> None:
@@ -232,6 +232,7 @@ class ServingDouble(_Server):
         self.status = 200
         self.key: str | None = None
         self.requests: list[str] = []
+        self.request_ids: set[str | None] = set()
         super().__init__()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
@@ -240,6 +241,7 @@ class ServingDouble(_Server):
         class Handler(_Handler):
             def do_GET(self) -> None:
                 double.requests.append(self.path)
+                double.request_ids.add(self.headers.get("x-request-id"))
                 parts = urlsplit(self.path)
                 params = {name: values[0] for name, values in parse_qs(parts.query).items()}
                 if double.status != 200:

@@ -8,10 +8,11 @@ import sys
 
 import uvicorn
 
+from contracts import log_lines
 from serving_layer import dashboard
 from serving_layer.app import create_app
 from serving_layer.errors import WebhookFileError
-from serving_layer.front_door import commands, requests
+from serving_layer.front_door import commands
 from serving_layer.front_door.connections import ImpatientProtocol
 from serving_layer.settings import Settings
 
@@ -30,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def serve(_: argparse.Namespace) -> int:
     """Serve until stopped and return the exit status."""
-    _log()
+    log_lines.configure("serving-layer")
     settings = Settings()
     try:
         app = create_app(settings)
@@ -51,16 +52,6 @@ def serve(_: argparse.Namespace) -> int:
     return 0
 
 
-def _log() -> None:
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s",
-    )
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(requests.InLogLines())
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-
-
 def _server(app: object, host: str, port: int, lifespan: str) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
@@ -68,6 +59,7 @@ def _server(app: object, host: str, port: int, lifespan: str) -> uvicorn.Server:
             host=host,
             port=port,
             lifespan=lifespan,  # type: ignore[arg-type]  # a literal, chosen above
+            log_config=None,
             access_log=False,
             log_level="warning",
             timeout_graceful_shutdown=5,

@@ -12,6 +12,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from contracts import request_ids
 from serving_layer import problems
 from serving_layer.alert_stream import AlertBell
 from serving_layer.analyses import AnalysisStore
@@ -24,7 +25,7 @@ from serving_layer.changed_minds import ChangedMinds
 from serving_layer.cursors import CursorSigner, signing_key
 from serving_layer.earlier_runs import EarlierRuns
 from serving_layer.exports import Exports
-from serving_layer.front_door import openapi, requests
+from serving_layer.front_door import openapi
 from serving_layer.front_door.audit import AuditLog
 from serving_layer.front_door.guard import Guard
 from serving_layer.front_door.keys import KeyStore
@@ -110,6 +111,7 @@ def create_app(settings: Settings) -> FastAPI:
         )
     app.add_middleware(Guard, settings=settings)
     openapi.install(app)
+    request_ids.install(app)
     return app
 
 
@@ -126,7 +128,7 @@ async def _lifespan(
     )
     # No pool limit: every partition holds one long poll open.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-    hooks = {"request": [requests.forward]}
+    hooks = {"request": [request_ids.forward]}
     async with httpx.AsyncClient(limits=limits, trust_env=False, event_hooks=hooks) as http:
         tail = Tail(settings, views, http, metrics, watcher.look_now)
         cases = CaseStore(settings.data_dir)

@@ -55,7 +55,11 @@ class ChangedMinds:
             total, found = await asyncio.to_thread(changes, old, new)
             withdrawn = await asyncio.to_thread(lambda: list(withdrawn_alerts(old, new)))
         except Exception:  # only explanations are lost; serving goes on
-            logger.exception("comparing run %s with what was served before", exchange.run_id)
+            logger.exception(
+                "comparing run %s with what was served before",
+                exchange.run_id,
+                extra={"run_id": exchange.run_id},
+            )
             return
         self.total += total
         for change in found:
@@ -67,4 +71,9 @@ class ChangedMinds:
             while len(kept) > KEPT:
                 kept.popitem(last=False)
         if total:
-            logger.info("run %s changes its mind about %d events", exchange.run_id, total)
+            logger.info(
+                "run %s changes its mind about %d events",
+                exchange.run_id,
+                total,
+                extra={"run_id": exchange.run_id},
+            )

@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 
+from contracts.log_lines import at
 from serving_layer.metrics import Metrics
 from serving_layer.settings import Settings
 from serving_layer.speed_client import (
@@ -27,7 +28,7 @@ from serving_layer.speed_client import (
 from serving_layer.views.accounts import Position
 from serving_layer.views.index import merged
 from serving_layer.views.snapshot import Snapshot, Views
-from serving_layer.views.streams import stream_name
+from serving_layer.views.streams import stream_name, topic_partition
 from serving_layer.views.tiers import mergeable
 
 logger = logging.getLogger(__name__)
@@ -161,7 +162,8 @@ class Tail:
             self._wakes[stream] = asyncio.Event()
             self._start(self._tail(stream, partition))
         if partition.owner is not client:
-            logger.info("%s is served by %s", stream_name(stream), client.url)
+            name, where = stream_name(stream), at(*topic_partition(stream))
+            logger.info("%s is served by %s", name, client.url, extra=where)
         partition.reported, partition.owner = position, client
         partition.failure = None
         partition.pending = Position(position.first_offset, position.next_offset, position.skipped)
@@ -192,7 +194,9 @@ class Tail:
                 retry = min(retry * 2, _LAST_RETRY_SECONDS)
                 continue
             except Exception as error:  # an answer nobody foresaw must not end the tail for good
-                logger.exception("tailing %s", stream_name(stream))
+                logger.exception(
+                    "tailing %s", stream_name(stream), extra=at(*topic_partition(stream))
+                )
                 await self._failed(partition, f"{type(error).__name__}: {error}", retry)
                 retry = min(retry * 2, _LAST_RETRY_SECONDS)
                 continue

@@ -9,6 +9,7 @@ import threading
 
 from pydantic import ValidationError
 
+from contracts import log_lines
 from contracts.events import EVENT_TYPES, MIN_TIMESTAMP_MS
 from contracts.topics import SECURITY_EVENTS
 from detection import Engine
@@ -25,12 +26,8 @@ logger = logging.getLogger("speed_layer")
 
 def main() -> int:
     """Assemble the service and run it; returns the exit code."""
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
     try:
+        log_lines.configure("speed-layer")
         settings = Settings()
     except ValidationError as error:
         sys.stderr.write(f"speed-layer: {error}\n")

@@ -19,6 +19,7 @@ from collections.abc import Callable
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from contracts.log_lines import at
 from speed_layer.assignment import Slot
 from speed_layer.errors import (
     LogTruncatedError,
@@ -106,7 +107,7 @@ class SpeedLayer:
         try:
             processed = partition.process(records, end)
         except Exception:  # detection state may be half-way: only the store knows the whole one
-            logger.exception("processing %s[%d] failed", *slot.key)
+            logger.exception("processing %s[%d] failed", *slot.key, extra=at(*slot.key))
             self._reopen(slot.key, "processing failed, see the log")
         else:
             self._store(slot, partition, processed)
@@ -119,7 +120,7 @@ class SpeedLayer:
             slot.pending = processed
             self._hold(slot)
             if slot.wait(f"store: {error}", self._settings.retry_seconds):
-                logger.log(logging.ERROR, "%s[%d] paused: %s", *slot.key, error)
+                logger.error("%s[%d] paused: %s", *slot.key, error, extra=at(*slot.key))  # noqa: TRY400  # no bug: its place says nothing
         except StoreDamagedError as error:
             self._metrics.storage_errors.inc()
             self._set_aside(partition, str(error))
@@ -134,7 +135,11 @@ class SpeedLayer:
         try:
             partition.store.set_aside(reason)
         except (SpeedLayerError, OSError):  # opening it again finds out what it can be used for
-            logger.exception("%s[%d]: the damaged store cannot be moved", *partition.key)
+            logger.exception(
+                "%s[%d]: the damaged store cannot be moved",
+                *partition.key,
+                extra=at(*partition.key),
+            )
 
     def _hold(self, slot: Slot) -> None:
         """Stop delivery; records delivered meanwhile are ignored and asked for again."""
@@ -149,7 +154,7 @@ class SpeedLayer:
         self._hold(slot)
         self._close_partition(slot)
         slot.wait(reason, self._settings.retry_seconds)
-        logger.error("%s[%d] will be opened again: %s", *key, reason)
+        logger.error("%s[%d] will be opened again: %s", *key, reason, extra=at(*key))
 
     def _retry(self) -> None:
         for slot in self._slots.values():
@@ -166,13 +171,17 @@ class SpeedLayer:
             if slot.partition is not None and slot.pending is None:
                 self._fetch(slot, slot.partition.position.next_offset)
                 slot.recovered()
-                logger.info("%s[%d] fetching", *slot.key)
+                logger.info(
+                    "%s[%d] fetching",
+                    *slot.key,
+                    extra=at(*slot.key, slot.partition.position.next_offset),
+                )
         except (SpeedLayerError, KafkaException, OSError) as error:
             if isinstance(error, StoreDamagedError | StoreUnavailableError | OSError):
                 self._metrics.storage_errors.inc()
             if slot.wait(str(error), self._settings.retry_seconds):
                 level = logging.INFO if isinstance(error, StoreBusyError) else logging.ERROR
-                logger.log(level, "%s[%d] waits: %s", *slot.key, error)
+                logger.log(level, "%s[%d] waits: %s", *slot.key, error, extra=at(*slot.key))
 
     def _open(self, slot: Slot) -> None:
         log_start, log_end = log_range(self._consumer, slot.key)
@@ -192,6 +201,7 @@ class SpeedLayer:
             *slot.key,
             position.next_offset,
             partition.recovered_from,
+            extra=at(*slot.key, position.next_offset),
         )
         if position.next_offset < log_start:
             self._lose(slot, partition, log_start)
@@ -206,6 +216,7 @@ class SpeedLayer:
             lost,
             partition.position.next_offset,
             log_start - 1,
+            extra=at(*slot.key, partition.position.next_offset),
         )
         slot.pending = partition.skip(log_start, lost=True)
         self._metrics.offsets_lost.labels(slot.key[0]).inc(lost)
@@ -271,7 +282,7 @@ class SpeedLayer:
             try:
                 slot.partition.snapshot()
             except SpeedLayerError as error:  # only makes the next start slower
-                logger.warning("no snapshot of %s[%d]: %s", *slot.key, error)
+                logger.warning("no snapshot of %s[%d]: %s", *slot.key, error, extra=at(*slot.key))
 
     def _close_partition(self, slot: Slot) -> None:
         self._status.forget(slot.key)

@@ -8,6 +8,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from contracts import lake
 from contracts.errors import LakeError
+from contracts.log_lines import at
 from speed_layer.assignment import Slot
 from speed_layer.errors import BatchStateError, SpeedLayerError
 from speed_layer.kafka import Key
@@ -95,10 +96,15 @@ class Housekeeping:
             partition.prune(seam)
         except SpeedLayerError as error:
             self._metrics.storage_errors.inc()
-            logger.warning("pruning %s[%d] failed: %s", *partition.key, error)
+            logger.warning(
+                "pruning %s[%d] failed: %s", *partition.key, error, extra=at(*partition.key)
+            )
             return
         if partition.store.segments_from != before:
-            logger.info("%s[%d] pruned to %d", *partition.key, partition.store.segments_from)
+            first = partition.store.segments_from
+            logger.info(
+                "%s[%d] pruned to %d", *partition.key, first, extra=at(*partition.key, first)
+            )
 
     def _published_run(self) -> PublishedRun | None:
         """Return the published run, or the last one that could be read."""

@@ -123,7 +123,12 @@ class Publisher:
         self._fatal = self._fatal or error.fatal()
         if time.monotonic() - self._logged_at > _LOG_SECONDS:
             self._logged_at = time.monotonic()
-            logger.error("publishing to %s failed, will be tried again: %s", entry.topic, error)
+            logger.error(
+                "publishing to %s failed, will be tried again: %s",
+                entry.topic,
+                error,
+                extra={"topic": entry.topic},
+            )
 
     def _renew(self) -> None:
         logger.error("the producer cannot go on, making a new one")

@@ -13,6 +13,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from contracts.log_lines import at
 from detection import VERSION, Engine, Scorer, StateError
 from speed_layer.decoding import decode
 from speed_layer.errors import BatchStateError, StoreDamagedError
@@ -80,6 +81,7 @@ def _usable_run(lake_dir: Path, scorer: Scorer) -> PublishedRun | None:
             run.manifest.run_id,
             of_run,
             version_of(scorer),
+            extra={"run_id": run.manifest.run_id},
         )
         return None
     return run
@@ -103,7 +105,13 @@ def _from_run_or_log(
         try:
             return _from_run(store, key, run, scorer)
         except (BatchStateError, StateError):
-            logger.exception("not starting %s[%d] from run %s", *key, run.manifest.run_id)
+            run_id = run.manifest.run_id
+            logger.exception(
+                "not starting %s[%d] from run %s",
+                *key,
+                run_id,
+                extra={**at(*key), "run_id": run_id},
+            )
     if recovered := _from_store(store, key, scorer):
         return recovered
     store.begin(Position(log_start, log_start), version_of(scorer), state=None)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
 from batch_layer.security.files import sync
+from contracts.log_lines import described
 
 logger = logging.getLogger(__name__)
 
@@ -68,5 +69,7 @@ def read_log(directory: Path) -> dict[str, JobRun]:
     try:
         return _RUNS.validate_python(json.loads(path.read_bytes()))
     except (OSError, ValueError, ValidationError) as error:
-        logger.warning("%s cannot be read, missed times are not made up for: %s", path, error)
+        logger.warning(
+            "%s cannot be read, missed times are not made up for: %s", path, described(error)
+        )
         return {}

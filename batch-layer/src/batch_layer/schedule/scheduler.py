@@ -122,7 +122,8 @@ class Schedule:
 
     def _failed(self, job: str, run: JobRun, error: Exception) -> None:
         run.status, run.message, run.failures = "FAILED", first_line(error), run.failures + 1
-        logger.warning("scheduled %s: %s", job, run.message)
+        # The message may quote data: it is for those who may read the schedule.
+        logger.warning("scheduled %s failed, see GET /schedule: %s", job, type(error).__name__)
         scheduled = self._scheduler.get_job(job)
         if self._retry_minutes <= 0 or scheduled is None:
             return

@@ -124,7 +124,9 @@ class Backtests:
                             test.alerts.append(alert)
             test.status = "CANCELLED" if test.cancelled.is_set() else "COMPLETED"
         except Exception as error:  # whatever it is, the record must say that it is over
-            logger.exception("backtest %s", test.backtest_id)
+            logger.exception(
+                "backtest %s", test.backtest_id, extra={"backtest_id": test.backtest_id}
+            )
             test.error_message = f"{type(error).__name__}: {error}"
             test.status = "FAILED"
 

@@ -190,7 +190,9 @@ def _readable(lake: Path, current: str | None) -> list[Manifest]:
         try:
             manifests.append(read_manifest(lake, folder.name))
         except VerificationError as error:
-            logger.warning("swept like a run that crashed: %s", error)
+            logger.warning(
+                "swept like a run that crashed: %s", error, extra={"run_id": folder.name}
+            )
     return manifests
 
 
@@ -208,7 +210,7 @@ def _remove_all_but(folder: Path, listed: set[Path]) -> None:
     # First the manifest: without it no reader takes what is left for a run.
     (folder / "manifest.json").unlink(missing_ok=True)
     if not any(path.is_relative_to(folder) for path in listed):
-        logger.info("removing %s", folder)
+        logger.info("removing %s", folder, extra={"run_id": folder.name})
         shutil.rmtree(folder)
         return
     for path in sorted(folder.rglob("*"), reverse=True):

@@ -138,7 +138,7 @@ class _Run:
         try:
             return self._publish(current, previous)
         except StateUnusableError as error:
-            logger.warning("%s; recomputing all history", error)
+            logger.warning("%s; recomputing all history", error, extra={"run_id": self._run_id})
             self._notes.append(f"{error}; all history was recomputed")
             publishing.discard(self._lake, self._run_id)
             return self._publish(current, None)
@@ -148,7 +148,7 @@ class _Run:
         try:
             return views.current_manifest(self._lake)
         except VerificationError as error:
-            logger.warning("%s; recomputing all history", error)
+            logger.warning("%s; recomputing all history", error, extra={"run_id": self._run_id})
             self._notes.append(f"{error}; all history was recomputed")
             return None
 
@@ -244,7 +244,7 @@ class _Run:
         try:
             return load_model(self._lake / lay_out.run_directory(current.run_id) / "models")
         except ModelError as error:
-            logger.warning("segments are not continued: %s", error)
+            logger.warning("segments are not continued: %s", error, extra={"run_id": self._run_id})
             self._notes.append(f"segments are not continued: {error}")
             return None
 

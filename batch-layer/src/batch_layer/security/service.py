@@ -226,10 +226,17 @@ class SecurityRuns:
             status = "CANCELLED" if cancelled.is_set() else "FAILED"
             message = "cancelled" if cancelled.is_set() else first_line(error)
             if not cancelled.is_set():
-                logger.exception("security run %s failed", record.run_id)
+                logger.exception(
+                    "security run %s failed", record.run_id, extra={"run_id": record.run_id}
+                )
             update = {"status": status, "end_time": _now(), "error_message": message}
         else:
-            logger.info("security run %s: %s", record.run_id, result.message)
+            logger.info(
+                "security run %s: %s",
+                record.run_id,
+                result.message,
+                extra={"run_id": record.run_id},
+            )
             update = {"status": "COMPLETED", "end_time": _now(), **asdict(result)}
             metrics.LAST_SUCCESS.set_to_current_time()
         metrics.SECURITY_RUNS.labels(str(update["status"])).inc()

@@ -155,7 +155,7 @@ class Batches:
 
     def _fail(self, batch_id: str, error: Exception) -> None:
         if self._finish(batch_id, status=Status.FAILED, error_message=first_line(error)):
-            logger.error("%s failed", batch_id, exc_info=error)
+            logger.error("%s failed", batch_id, exc_info=error, extra={"batch_id": batch_id})
 
     def _finish(self, batch_id: str, **values: object) -> bool:
         """Record the end, unless the batch was cancelled or given up meanwhile."""

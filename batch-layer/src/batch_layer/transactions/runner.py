@@ -117,7 +117,13 @@ def _write_from_kafka(
     _write(malformed(records), paths.malformed)
     count = row_count(paths.malformed)
     metrics.MALFORMED.labels("batch").inc(count)
-    logger.warning("%s: %d malformed records in %s", record.batch_id, count, paths.malformed)
+    logger.warning(
+        "%s: %d malformed records in %s",
+        record.batch_id,
+        count,
+        paths.malformed,
+        extra={"batch_id": record.batch_id},
+    )
     return count
 
 

@@ -45,13 +45,19 @@ class TransactionService:
     def start(self) -> None:
         """Close the books on batches of an earlier process; go on with the stream it ran."""
         for batch_id in self._registry.fail_unfinished(INTERRUPTED):
-            logger.warning("%s was under way when the batch layer stopped: FAILED", batch_id)
+            logger.warning(
+                "%s was under way when the batch layer stopped: FAILED",
+                batch_id,
+                extra={"batch_id": batch_id},
+            )
         if (topic := self._wanted.topic()) is not None:
-            logger.info("the stream of %s goes on where it was", topic)
+            logger.info("the stream of %s goes on where it was", topic, extra={"topic": topic})
             try:
                 self.streams.start(topic)
             except Exception:  # the API must come up: there the stream can be started again
-                logger.exception("the stream of %s cannot be started", topic)
+                logger.exception(
+                    "the stream of %s cannot be started", topic, extra={"topic": topic}
+                )
 
     def stop(self, drain_seconds: float) -> None:
         """Drain streams, wait up to ``drain_seconds`` for running batches."""

@@ -54,7 +54,12 @@ class TransactionSink:
         try:
             self._write(records, number)
         except Exception as error:
-            logger.exception("micro-batch %d of %s was not written", number, self.topic)
+            logger.exception(
+                "micro-batch %d of %s was not written",
+                number,
+                self.topic,
+                extra={"topic": self.topic},
+            )
             raise BatchLayerError(first_line(error)) from None
 
     def _write(self, records: "DataFrame", number: int) -> None:

@@ -122,7 +122,8 @@ class Streams:
             entry.error = _exception(entry.query)
             wait = min(_FIRST_BACKOFF_SECONDS * 2**entry.restarts, _LONGEST_BACKOFF_SECONDS)
             entry.retry_at = now + wait
-            logger.error("streaming query %s died; again in %.0f s: %s", name, wait, entry.error)
+            # Its words may quote records: they are for those who may read the status.
+            logger.error("streaming query %s died, see its status; again in %.0f s", name, wait)
         elif now >= entry.retry_at:
             entry.restarts += 1
             entry.retry_at = 0.0

@@ -142,7 +142,7 @@ class Backtests:
         except (UpstreamError, ParameterError) as error:
             job.status, job.error = "failed", error.detail
         except Exception as error:  # whatever it is, the job must say that it is over
-            logger.exception("backtest %s", job.id)
+            logger.exception("backtest %s", job.id, extra={"backtest_id": job.id})
             job.status, job.error = "failed", f"{type(error).__name__}: {error}"
         finally:
             self._tasks.pop(job.id, None)

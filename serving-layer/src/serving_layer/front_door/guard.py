@@ -13,8 +13,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from contracts import request_ids
 from serving_layer.errors import NotReadyError, ServingError
-from serving_layer.front_door import requests
 from serving_layer.front_door.audit import Write
 from serving_layer.front_door.credentials import presented
 from serving_layer.front_door.keys import Key, KeyStore
@@ -81,14 +81,12 @@ class Guard:
             method=scope.get("method", "GET"),
             path=scope["path"],
             client=(scope.get("client") or ("unknown", 0))[0],
-            request_id=requests.request_id(headers.get(requests.HEADER)),
+            request_id=request_ids.current.get() or "",
         )
-        token = requests.current.set(visit.request_id)
-        scope.setdefault("state", {})["request_id"] = visit.request_id
+        scope.setdefault("state", {})
         try:
             await self._visit(scope, receive, self._watched(visit, send), headers, visit)
         finally:
-            requests.current.reset(token)
             if is_write(visit.method) and scope["type"] == "http":
                 await self._keep(scope, visit)
 
@@ -123,7 +121,7 @@ class Guard:
         try:
             await asyncio.to_thread(services.audit.append, _written(visit))
         except sqlite3.Error:  # a full disk: the step itself fails for the same reason
-            logger.exception("%s %s is not in the audit log", visit.method, visit.path)
+            logger.exception("a %s request is not in the audit log", visit.method)
 
     def _check_host(self, headers: Headers) -> None:
         """Refuse other names on loopback: a page could bind its own name to 127.0.0.1."""
@@ -210,7 +208,6 @@ class Guard:
                 visit.status = message["status"]
                 headers = MutableHeaders(raw=message.setdefault("headers", []))
                 _secure(headers, visit.path)
-                headers[requests.HEADER] = visit.request_id
             await send(message)
 
         return watched

@@ -89,7 +89,7 @@ async def ask(services: ServicesDep, request: Annotated[SqlRequest, Body()]) -> 
     most = services.settings.sql_max_rows
     if request.limit is not None and request.limit > most:
         raise ParameterError("limit", f"must not be greater than {most}")
-    logger.info("sql: %s", request.query)
+    logger.debug("sql: %s", request.query)  # a query may name people
     snapshot, began = services.views.current(), time.perf_counter()
     answer: dict[str, Any] = await services.sql.answer(
         request.query, snapshot, _alerts(services, snapshot), request.limit or most
