@@ -3,8 +3,11 @@
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 from fastapi.testclient import TestClient
 from prometheus_client import REGISTRY
 
@@ -178,6 +181,65 @@ def away(settings):
             "kafka_timeout": timedelta(seconds=2),
         }
     )
+
+
+def two_files(path: Path) -> list[Path]:
+    """Write a table of two small files, which OPTIMIZE makes one; return them."""
+    rows = pa.table({"customer_id": ["c"], "event_date": [NOON.date()]})
+    for _ in range(2):
+        write_deltalake(path, rows, mode="append", partition_by=["event_date"])
+    return sorted(path.rglob("*.parquet"))
+
+
+@pytest.mark.integration
+def test_every_table_is_cared_for_and_one_that_fails_fails_the_job_by_name(settings, lend):
+    damaged, whole = (settings.lake_dir / f"{of}/transactions" for of in ("seed", "stream"))
+    for file in two_files(damaged):
+        file.write_bytes(b"damaged")
+    two_files(whole)
+    now = datetime.now(UTC)
+    log = ScheduleLog(settings.data_dir)
+    log.put(MAINTENANCE, JobRun(status="COMPLETED", start_time=now - timedelta(days=2)))
+    log.put(SECURITY_RUN, JobRun(status="COMPLETED", start_time=now, message="12 events"))
+    # Maintenance was missed while the service was down; the security run is due next March.
+    settings = settings.model_copy(
+        update={"maintenance_minutes": 1440, "schedule_cron": "30 2 2 3 *"}
+    )
+    failed_before = failures()
+
+    with TestClient(create_app(settings, lend)) as client:
+
+        def failed():
+            answer = client.get("/schedule")
+            if answer.status_code != 200:
+                return None
+            found = {job["job"]: job for job in answer.json()["jobs"]}
+            return found if found[MAINTENANCE]["lastRun"]["status"] == "FAILED" else None
+
+        jobs = until("a failure", failed, 300)
+        history = client.get("/tables/stream/transactions/history").json()["history"]
+        rows = client.get("/tables/stream/transactions/data").json()["rowCount"]
+
+    maintenance, run = jobs[MAINTENANCE], jobs[SECURITY_RUN]
+    message = maintenance["lastRun"]["message"]
+    assert message.startswith("1 of 2 tables were not maintained: seed/transactions: ")
+    assert ".parquet" in message
+    assert "OPTIMIZE" in {version["operation"] for version in history}
+    assert rows == 2
+    assert failures() == failed_before + 1
+    # Tried again in 5 minutes, not in a day.
+    ended, due = (
+        datetime.fromisoformat(text)
+        for text in (maintenance["lastRun"]["endTime"], maintenance["nextTime"])
+    )
+    assert abs(due - ended - timedelta(minutes=5)) < timedelta(minutes=1)
+    assert (run["when"], run["nextTime"][4:]) == ("cron 30 2 2 3 *", "-03-02T02:30:00Z")
+    assert (run["lastRun"]["status"], run["lastRun"]["message"]) == ("COMPLETED", "12 events")
+
+
+def failures() -> float:
+    labels = {"job": MAINTENANCE, "status": "FAILED"}
+    return REGISTRY.get_sample_value("batch_job_runs_total", labels) or 0
 
 
 @pytest.mark.integration

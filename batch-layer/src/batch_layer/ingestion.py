@@ -250,6 +250,11 @@ def raw_records(spark: "SparkSession", lake: Path, topic: str) -> "DataFrame":
 _OF_THE_BRIDGE = "An error occurred while calling "
 """How py4j begins; what was thrown stands on its second line."""
 
+_CAUSE = "Caused by: "
+
+_OF_A_THREAD = "Exception thrown in awaitResult"
+"""All that Java says of a failure in another thread; the cause under it says the rest."""
+
 
 def first_line(error: BaseException) -> str:
     """Return what went wrong without the stack of two languages under it."""
@@ -260,8 +265,11 @@ def first_line(error: BaseException) -> str:
         python = [line for line in lines if not line.startswith(("at ", "...", "JVM stacktrace"))]
         return python[-1][:1000]
     if lines[0].startswith(_OF_THE_BRIDGE) and len(lines) > 1:
-        return lines[1].lstrip(": ")[:1000]
-    return lines[0][:1000]
+        lines = lines[1:]
+    if _OF_A_THREAD in lines[0]:
+        causes = [line.removeprefix(_CAUSE) for line in lines if line.startswith(_CAUSE)]
+        lines = [cause for cause in causes if _OF_A_THREAD not in cause] or lines
+    return lines[0].lstrip(": ")[:1000]
 
 
 @contextmanager

@@ -12,5 +12,9 @@ class TableNotFoundError(BatchLayerError):
     code = "TABLE_NOT_FOUND"
 
 
+class MaintenanceError(BatchLayerError):
+    """Some tables could not be cared for; the message names each, and why."""
+
+
 class TableDamagedError(BatchLayerError):
     """A file of a Delta table is missing or not what was written; the message names it."""

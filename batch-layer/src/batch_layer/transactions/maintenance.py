@@ -6,9 +6,10 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batch_layer.errors import InvalidRequestError
-from batch_layer.spark import in_pool
-from batch_layer.transactions.errors import TableNotFoundError
+from batch_layer.errors import InvalidRequestError, ServiceUnavailableError
+from batch_layer.ingestion import first_line
+from batch_layer.spark import in_pool, is_running
+from batch_layer.transactions.errors import MaintenanceError, TableNotFoundError
 from batch_layer.transactions.sinks import STREAM_MALFORMED
 from batch_layer.transactions.sources import is_table
 from contracts.lake import MASTER, SEED_TRANSACTIONS, STREAM_AGGREGATIONS, STREAM_TRANSACTIONS
@@ -103,16 +104,29 @@ def _with_zone(value: object) -> object:
 
 
 def maintain(spark: "SparkSession", lake: Path) -> None:
-    """Compact, cluster and vacuum every table under permanent care, whatever fails in between."""
+    """Compact, cluster and vacuum every table under permanent care, whatever fails in between.
+
+    Raises:
+        MaintenanceError: If some tables failed; the others are done.
+        ServiceUnavailableError: If the session ended under it.
+    """
     tables = Tables(spark, lake)
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
-    for name in tables.names():
+    names, failures = tables.names(), []
+    for name in names:
         try:
             tables.optimize(name)
             if columns := CLUSTERED.get(Path(name)):
                 tables.zorder(name, list(columns), yesterday)
             tables.vacuum(name)
-        except Exception:  # Spark's errors have no common base that is ours; the next table counts
+        except Exception as error:  # Spark's errors have no base of ours; the next table counts
+            if not is_running(spark):
+                raise ServiceUnavailableError(f"Spark stopped in the middle of {name}") from error
             logger.exception("table %s was not maintained", name)
+            failures.append(f"{name}: {first_line(error)}")
         else:
             logger.info("table %s compacted and vacuumed", name)
+    if failures:
+        raise MaintenanceError(
+            f"{len(failures)} of {len(names)} tables were not maintained: {'; '.join(failures)}"
+        )
