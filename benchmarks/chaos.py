@@ -17,6 +17,7 @@ was broken.
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -247,4 +248,5 @@ def _in_own_namespace() -> None:
 if __name__ == "__main__":
     if not os.environ.get(_NAMESPACE):
         _in_own_namespace()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the stack is stopped on the way out
     sys.exit(main())

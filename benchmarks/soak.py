@@ -17,6 +17,7 @@ nothing is missing or there twice, and no request failed. Prints a table, and on
 
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -174,4 +175,5 @@ def _report(
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the stack is stopped on the way out
     sys.exit(main())
