@@ -76,7 +76,7 @@ start_assistant_with_model() {
     with_model_data=$(mktemp -d)
     "$PYTHON" -m genai_assistant.testing --port "$model_port" >"$with_model_data/model.log" 2>&1 &
     with_model_pids=$!
-    ASSISTANT_PORT=$port ASSISTANT_SERVING_URL=$SERVING ASSISTANT_DATA_DIR=$with_model_data/data ASSISTANT_ANALYST_ENABLED=false \
+    ASSISTANT_PORT=$port ASSISTANT_SERVING_URL=$SERVING ASSISTANT_BATCH_URL=$BATCH ASSISTANT_DATA_DIR=$with_model_data/data ASSISTANT_ANALYST_ENABLED=false \
         OPENAI_API_KEY=scripted OPENAI_BASE_URL=http://127.0.0.1:$model_port/v1 OPENAI_MODEL=gpt-4o-mini \
         "$PYTHON" -m genai_assistant >"$with_model_data/assistant.log" 2>&1 &
     with_model_pids="$with_model_pids $!"
