@@ -35,7 +35,7 @@ run yaml "$bin/yamllint" --strict -c .yamllint.yaml .
 
 if [[ -f docker-compose.yml ]]; then
   run compose-schema "$bin/check-jsonschema" --builtin-schema vendor.compose-spec docker-compose.yml
-  run compose-config "$bin/docker-compose" --env-file .env.example -f docker-compose.yml config --quiet
+  run compose-config "$bin/docker-compose" --env-file .env.example -f docker-compose.yml --profile '*' config --quiet
 fi
 mapfile -t dockerfiles < <(git ls-files '*Dockerfile*' ':!*.dockerignore')
 if ((${#dockerfiles[@]})); then run dockerfiles "$bin/hadolint" "${dockerfiles[@]}"; fi
