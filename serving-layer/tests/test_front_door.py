@@ -8,6 +8,7 @@ import pytest
 
 from serving_layer.errors import NotFoundError
 from serving_layer.front_door import connections
+from serving_layer.front_door.credentials import COOKIE
 from serving_layer.front_door.keys import KeyStore
 from serving_layer.front_door.limits import RateLimit
 from serving_layer.front_door.scopes import scope_of
@@ -185,6 +186,43 @@ def test_headers_of_every_answer(keyed):
         assert "access-control-allow-origin" not in response.headers
     assert good.headers["x-request-id"] == "a.b-1"
     assert len(refused.headers["x-request-id"]) == 16
+
+
+def test_a_person_in_a_browser_signs_in_and_out(keyed):
+    stack, texts = keyed
+    browser = {"Accept": "text/html,*/*"}
+    with httpx.Client(base_url=stack.server.url, headers=browser, trust_env=False) as http:
+        asked = http.get("/alerts", params={"alert": '"><script>'})
+        assert (asked.status_code, asked.headers["www-authenticate"]) == (401, "Bearer")
+        assert 'value="/alerts?alert=%22%3E%3Cscript%3E"' in asked.text
+        assert http.get("/api/events").json()["type"] == "/problems/unauthorized"
+
+        wrong = http.post("/sign-in", data={"key": "sgk_wrong", "next": "/alerts"})
+        assert (wrong.status_code, "set-cookie" in wrong.headers) == (401, False)
+        assert "unknown, expired or revoked" in wrong.text
+
+        right = http.post("/sign-in", data={"key": texts["read"], "next": "/alerts?alert=a1"})
+        assert (right.status_code, right.headers["location"]) == (303, "/alerts?alert=a1")
+        kept = right.headers["set-cookie"].lower()
+        assert ("httponly" in kept, "samesite=lax" in kept, "secure" in kept) == (True, True, False)
+        assert http.get("/api/events").status_code == 200
+
+        assert http.post("/sign-out").headers["location"] == "/sign-in"
+        assert http.get("/api/events").status_code == 401
+        http.cookies.set(COOKIE, "sgk_revoked")
+        again = http.get("/")
+        assert "unknown, expired or revoked" in again.text
+        assert f'{COOKIE}=""; ' in again.headers["set-cookie"]
+
+
+@pytest.mark.parametrize(
+    "following", ["https://evil.example", "//evil.example", "/\\evil.example", "/a\nb", ""]
+)
+def test_after_signing_in_nobody_is_sent_elsewhere(keyed, following):
+    stack, texts = keyed
+    given = {"key": texts["read"], "next": following}
+
+    assert stack.http.post("/sign-in", data=given).headers["location"] == "/"
 
 
 def test_another_host_or_origin_is_refused_on_loopback(stack):

@@ -25,7 +25,7 @@ from serving_layer.changed_minds import ChangedMinds
 from serving_layer.cursors import CursorSigner, signing_key
 from serving_layer.earlier_runs import EarlierRuns
 from serving_layer.exports import Exports
-from serving_layer.front_door import openapi
+from serving_layer.front_door import openapi, sign_in
 from serving_layer.front_door.audit import AuditLog
 from serving_layer.front_door.guard import Guard
 from serving_layer.front_door.keys import KeyStore
@@ -97,6 +97,7 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     for module in _ROUTES:
         app.include_router(module.router, dependencies=[Depends(reject_unknown)])
+    app.include_router(sign_in.router)
     metrics = Metrics()
     app.state.metrics = metrics
     app.add_middleware(Exports)

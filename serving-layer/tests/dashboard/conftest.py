@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from serving_layer.front_door.keys import KeyStore
 from serving_layer.testing import (
     RunPartition,
     SpeedServer,
@@ -148,7 +150,22 @@ BATCH_ANSWERS = {
 }
 
 
-class BatchDouble:
+class Double:
+    """Answers HTTP in a thread."""
+
+    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+class BatchDouble(Double):
     """Answers the batch layer's documented reads with fixed bodies; Spark has tests of its own."""
 
     def __init__(self) -> None:
@@ -163,15 +180,38 @@ class BatchDouble:
             def log_message(self, *_):
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        super().__init__(Handler)
 
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+
+class RecordingDouble(Double):
+    """An assistant that refuses, and remembers whose key each question carried."""
+
+    def __init__(self) -> None:
+        self.credentials: list[str | None] = []
+        seen = self.credentials
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                self.rfile.read(int(self.headers["content-length"]))
+                seen.append(self.headers["authorization"])
+                self.send_response(503)
+                self.end_headers()
+                self.wfile.write(b'{"detail": "the double only listens"}')
+
+            def log_message(self, *_):
+                pass
+
+        super().__init__(Handler)
+
+
+@dataclass
+class Keyed:
+    """A serving layer that asks for keys."""
+
+    url: str
+    keys: dict[str, str]
+    data: Path
+    assistant: RecordingDouble
 
 
 @dataclass
@@ -181,6 +221,8 @@ class Dashboard:
     url: str
     speed: SpeedServer
     http: httpx.Client
+    lake: Path
+    batch_url: str
     processes: list[subprocess.Popen] = field(default_factory=list)
 
     def raise_alert(self, **values) -> dict:
@@ -261,7 +303,7 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
     url, assistant = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{assistant_port}"
     with SpeedServer() as speed, httpx.Client(base_url=url, trust_env=False) as http:
         fill(lake, speed)
-        made = Dashboard(url, speed, http)
+        made = Dashboard(url, speed, http, lake, batch.url)
         made.processes = [
             start(
                 "serving_layer",
@@ -295,6 +337,37 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
             for process in made.processes:
                 process.wait(20)
             batch.stop()
+
+
+@pytest.fixture(scope="module")
+def keyed(dashboard: Dashboard, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
+    """The same data behind a serving layer that asks for keys, with a key of each scope."""
+    folder = tmp_path_factory.mktemp("keyed")
+    with closing(KeyStore(folder / "serving")) as store:
+        keys = {scope: store.create(scope, scope)[1] for scope in ("read", "write")}
+    port = free_port()
+    assistant = RecordingDouble()
+    process = start(
+        "serving_layer",
+        folder,
+        SERVING_PORT=port,
+        SERVING_DASHBOARD_PORT=0,
+        SERVING_REQUIRE_KEYS="true",
+        SERVING_SPEED_URLS=dashboard.speed.url,
+        SERVING_LAKE_DIR=dashboard.lake,
+        SERVING_DATA_DIR=folder / "serving",
+        SERVING_BATCH_URL=dashboard.batch_url,
+        SERVING_ASSISTANT_URL=assistant.url,
+        SERVING_KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:9",
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        wait_until(lambda: answers(f"{url}/api/health/ready"), "the keyed server is ready", 240)
+        yield Keyed(url, keys, folder / "serving", assistant)
+    finally:
+        process.terminate()
+        process.wait(20)
+        assistant.stop()
 
 
 @pytest.fixture(scope="module")

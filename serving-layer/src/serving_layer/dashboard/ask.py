@@ -19,6 +19,7 @@ from serving_layer.dashboard.html import (
 )
 from serving_layer.dashboard.services import answer_events
 from serving_layer.dashboard.shell import Site, View
+from serving_layer.front_door.credentials import bearer
 
 _WINDOWS = ("1h", "24h", "7d", "4w")
 _SHORTEST, _LONGEST = 5, 500
@@ -45,6 +46,7 @@ class Conversation:
 
     def __init__(self, view: View) -> None:
         self._services = view.services
+        self._credentials = bearer(view.request.headers)
         self._turns: list[Json] = []
         self._number = 0
         self._busy = False
@@ -103,7 +105,7 @@ class Conversation:
             "conversation": self._turns[-_TURNS:],
         }
         try:
-            async for name, body in answer_events(self._services, query):
+            async for name, body in answer_events(self._services, query, self._credentials):
                 answer.take(name, body)
                 shown.set_content(answer.shown())
         except ApiError as error:

@@ -41,8 +41,15 @@ async def _get(services: Services, name: str, base: str, path: str, params: Json
     return body_of(response)
 
 
-async def answer_events(services: Services, query: Json) -> AsyncIterator[tuple[str, Json]]:
+async def answer_events(
+    services: Services, query: Json, credentials: dict[str, str]
+) -> AsyncIterator[tuple[str, Json]]:
     """Yield (name, body) of the assistant's server-sent events; the last is ``answer``.
+
+    Args:
+        services: The application's parts.
+        query: Body of ``POST /query/stream``.
+        credentials: Headers with the asker's key: it bounds what the assistant may read.
 
     Raises:
         ApiError: If it does not answer, refuses, or breaks off.
@@ -51,7 +58,7 @@ async def answer_events(services: Services, query: Json) -> AsyncIterator[tuple[
     timeout = httpx.Timeout(_ANSWER_SECONDS, connect=_TIMEOUT_SECONDS)
     try:
         async with services.http.stream(
-            "POST", f"{base}/query/stream", json=query, timeout=timeout
+            "POST", f"{base}/query/stream", json=query, timeout=timeout, headers=credentials
         ) as response:
             if not response.is_success:
                 await response.aread()

@@ -13,6 +13,8 @@ from starlette.requests import Request
 
 from serving_layer.dashboard.api import Api, ApiError, Json
 from serving_layer.dashboard.html import Markup, element, join, note, text
+from serving_layer.front_door import sign_in
+from serving_layer.front_door.credentials import COOKIE
 from serving_layer.services import Services
 
 NAVIGATION = {
@@ -124,6 +126,8 @@ class View:
         with ui.element("header").classes("top"):
             ui.html(_navigation(self._here), tag="nav", sanitize=False).props("aria-label=Pages")
             _theme_button(self.request)
+            if COOKIE in self.request.cookies:
+                ui.html(element("a", "Key", href=sign_in.PATH), sanitize=False)
         self._status = ui.html("", sanitize=False).props("role=status").classes("status")
         ui.html('<span id="main" tabindex="-1"></span>', sanitize=False)
         self._content = ui.element("div").classes("content")  # the page around it is a <main>

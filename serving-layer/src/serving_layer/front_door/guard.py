@@ -147,11 +147,13 @@ class Guard:
         text = presented(headers)
         if text is None:
             if self._settings.needs_keys and needed is not None:
-                raise NoKeyError("send a key as `Authorization: Bearer KEY`", visit.path)
+                raise NoKeyError("send a key as `Authorization: Bearer KEY`", is_wrong=False)
             return None
         key = keys.of(text)
+        if key is None and needed is None:
+            return None  # a browser that kept a revoked key can still give another one
         if key is None:
-            raise NoKeyError("this key is unknown, expired or revoked", visit.path)
+            raise NoKeyError("this key is unknown, expired or revoked", is_wrong=True)
         if needed is not None and not includes(key.scope, needed):
             raise ScopeError(f"this needs a key of scope {needed}; yours has {key.scope}")
         return key

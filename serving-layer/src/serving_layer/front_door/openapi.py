@@ -14,7 +14,7 @@ _SCHEMES = {
     "basic": {
         "type": "http",
         "scheme": "basic",
-        "description": "For browsers: the key as password, any name.",
+        "description": "The key as password, any name.",
     },
 }
 _REFUSALS = {

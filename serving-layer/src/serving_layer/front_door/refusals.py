@@ -5,6 +5,7 @@ from http import HTTPStatus
 from starlette.types import Receive, Scope, Send
 
 from serving_layer.errors import ServingError
+from serving_layer.front_door import sign_in
 from serving_layer.problems import problem
 
 _POLICY_VIOLATION = 1008
@@ -16,10 +17,9 @@ class NoKeyError(ServingError):
     status = HTTPStatus.UNAUTHORIZED
     slug = "unauthorized"
 
-    def __init__(self, detail: str, path: str) -> None:
+    def __init__(self, detail: str, *, is_wrong: bool) -> None:
         super().__init__(detail)
-        # A browser on a page asks its user for a name and a password then.
-        self.challenge = "Bearer" if path.startswith("/api/") else 'Basic realm="StreamGuard key"'
+        self.is_wrong = is_wrong
 
 
 class ScopeError(ServingError):
@@ -75,7 +75,9 @@ async def refusal(error: ServingError, scope: Scope, receive: Receive, send: Sen
         return
     response = problem(error.status, error.slug, error.detail)
     if isinstance(error, NoKeyError):
-        response.headers["WWW-Authenticate"] = error.challenge
+        if sign_in.is_page(scope):
+            response = sign_in.form(scope, is_wrong=error.is_wrong)
+        response.headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, TooManyError):
         response.headers["Retry-After"] = str(max(1, round(error.wait_seconds)))
     if isinstance(error, BusyError):

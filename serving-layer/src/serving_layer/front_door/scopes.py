@@ -7,8 +7,8 @@ Scope = Literal["read", "write", "operate"]
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
-OPEN_PATHS = frozenset({"/api/health", "/api/health/ready"})
-"""Answered without a key: supervisors ask them, and they tell no data."""
+OPEN_PATHS = frozenset({"/api/health", "/api/health/ready", "/sign-in", "/sign-out"})
+"""Answered without a key: supervisors and people without one ask them, and they tell no data."""
 
 _OPERATE = ("/api/sql", "/api/audit")
 _OPERATE_TO_CHANGE = ("/api/generate-test-data", "/api/webhooks", "/api/backtests")
