@@ -81,9 +81,9 @@ def test_a_full_disk_keeps_its_words():
 
 def test_settings_are_read_from_the_environment(monkeypatch):
     monkeypatch.setenv("LOG_FORMAT", "json")
-    monkeypatch.setenv("LOG_LEVEL", "")  # as Compose passes what is not set
+    monkeypatch.setenv("LOG_LEVEL", "warning")
 
-    assert (LogSettings().format, LogSettings().level) == ("json", "INFO")
+    assert (LogSettings().format, LogSettings().level) == ("json", "WARNING")
 
 
 def test_a_process_writes_every_line_alike_its_last_words_too():

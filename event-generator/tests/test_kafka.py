@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
+from opentelemetry.sdk.trace import TracerProvider
 
+from contracts import traces
 from event_generator.errors import OutputError
 from event_generator.kafka import KafkaSink
 from event_generator.stopping import StopSignal
@@ -266,3 +268,23 @@ def test_an_event_the_broker_refuses_is_counted(broker):
 
     assert (delivery.acknowledged, delivery.failed) == (0, 1)
     assert "large" in delivery.reason
+
+
+def test_with_traces_on_every_record_carries_the_span_that_sent_it(broker):
+    broker.create_topic("traced")
+    sink = KafkaSink(broker.bootstrap_servers, "traced", StopSignal(), lambda _: None)
+    sink.open()
+    traces.use(TracerProvider())
+    try:
+        sink.send(["ada", "bob"], ["{}", "{}"])
+        sink.send(["ada", "bob"], ["{}", "x" * 2_000_000])  # larger than a client takes
+    finally:
+        traces.use(None)
+    delivery = sink.close()
+    consumer = Consumer({"bootstrap.servers": broker.bootstrap_servers, "group.id": "test"})
+    consumer.assign([TopicPartition("traced", 0, 0)])
+    found = [dict(record.headers())["traceparent"] for record in consumer.consume(3, 30)]
+    consumer.close()
+
+    assert (delivery.acknowledged, delivery.failed) == (3, 1)
+    assert found[0] == found[1] != found[2]

@@ -10,12 +10,13 @@ from batch_layer.driver import driven_session
 from batch_layer.errors import SettingsError
 from batch_layer.schedule.jobs import timings
 from batch_layer.settings import Settings
-from contracts import log_lines
+from contracts import log_lines, traces
 
 
 def serve() -> int:
     """Serve until SIGTERM or ``POST /stop``; drain, then return 0."""
     log_lines.configure("batch-layer")
+    traces.configure("batch-layer")
     settings = Settings()
     try:
         timings(settings)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pythonjsonlogger.json import JsonFormatter
 
@@ -55,6 +55,13 @@ class LogSettings(BaseSettings):
         "exception, which may hold personal data.",
     )
 
+    @field_validator("format", "level", mode="before")
+    @classmethod
+    def _any_case(cls, value: object, field: ValidationInfo) -> object:
+        if not isinstance(value, str):
+            return value
+        return value.upper() if field.field_name == "level" else value.lower()
+
 
 def configure(service: str, least: Level = "DEBUG") -> None:
     """Write this process's log lines to standard error as ``LOG_*`` says.
@@ -68,7 +75,7 @@ def configure(service: str, least: Level = "DEBUG") -> None:
     """
     settings = LogSettings()
     level = max(_number(settings.level), _number(least))
-    with_words = level <= logging.DEBUG
+    with_words = settings.level == "DEBUG"
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         JsonLines(service, with_words=with_words)

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
+from contracts import traces
 from event_generator import parser, plans, settings
 from event_generator.batches import EventStream
 from event_generator.clock import DAY_MS
@@ -37,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     environment variable.
     """
     options = parser.build().parse_args(argv)
+    traces.configure("event-generator")
     if options.seed is None:
         options.seed = secrets.randbits(32)
     try:

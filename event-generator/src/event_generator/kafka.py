@@ -7,6 +7,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from contracts import traces
 from contracts.kafka_access import kafka_access
 from event_generator.errors import OutputError, StoppedError
 from event_generator.sinks import Delivery, Say
@@ -103,11 +104,39 @@ class KafkaSink:
                 self._fail(len(pending), "stopped before the broker took it")
                 return
             part, pending = pending[:room], pending[room:]
-            queued = self._producer.produce_batch(self._topic, part, on_delivery=self._report)
+            queued = self._produce(part)
             if queued < len(part):
                 pending = self._refused(part) + pending
         self._producer.poll(0)
         self._notice_recovery()
+
+    def _produce(self, part: list[dict[str, Any]]) -> int:
+        """Hand a batch to the client, within one span where traces are on.
+
+        Returns:
+            How many it took; those it refused hold the reason as ``_error``.
+        """
+        current = traces.current()
+        if current is None:
+            return self._producer.produce_batch(self._topic, part, on_delivery=self._report)
+        with current.produced(self._topic, len(part)) as headers:
+            return sum(self._produce_one(event, headers) for event in part)
+
+    def _produce_one(self, event: dict[str, Any], headers: traces.Headers) -> bool:
+        """Hand one event over with headers, which the client's batches cannot have."""
+        try:
+            self._producer.produce(
+                self._topic,
+                event["value"],
+                event["key"],
+                on_delivery=self._report,
+                headers=list(headers),
+            )
+        except BufferError:
+            event["_error"] = KafkaError(KafkaError._QUEUE_FULL)  # noqa: SLF001 - as above
+        except KafkaException as error:
+            event["_error"] = error.args[0]
+        return "_error" not in event
 
     def close(self) -> Delivery:
         """Wait for acknowledgements, then count them."""

@@ -2,7 +2,7 @@
 
 import uvicorn
 
-from contracts import log_lines
+from contracts import log_lines, traces
 from genai_assistant.app import create_app
 from genai_assistant.settings import Settings
 
@@ -10,6 +10,7 @@ from genai_assistant.settings import Settings
 def main() -> None:
     """Serve until SIGTERM."""
     log_lines.configure("genai-assistant")
+    traces.configure("genai-assistant")
     settings = Settings()
     uvicorn.run(
         create_app(settings),

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from contracts import request_ids
+from contracts import request_ids, traces
 from genai_assistant import mcp_server
 from genai_assistant.analyst import Analyst
 from genai_assistant.assistant import Assistant
@@ -95,6 +95,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
     )
     app.add_middleware(CallerCredentials)
+    traces.install(app)
     request_ids.install(app)
     app.include_router(query.router)
     app.include_router(rag.router)

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from contracts import request_ids
+from contracts import request_ids, traces
 from contracts.api import Analysis
 from genai_assistant.callers import credentials
 from genai_assistant.errors import BadAnswerError, NotFoundError, ServingError, UnreachableError
@@ -20,9 +20,9 @@ Params = dict[str, str | int | float | bool | None]
 def bounded_client(base_url: str, timeout_seconds: float) -> httpx.AsyncClient:
     """Open a connection pool to a service of ours; proxies of the environment do not apply.
 
-    What is asked carries the id of the request that it is asked for.
+    What is asked carries the id, and the span, of the request that it is asked for.
     """
-    hooks = {"request": [request_ids.forward]}
+    hooks = {"request": [request_ids.forward, traces.forward]}
     return httpx.AsyncClient(
         base_url=base_url, timeout=timeout_seconds, trust_env=False, event_hooks=hooks
     )

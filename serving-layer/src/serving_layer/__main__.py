@@ -8,7 +8,7 @@ import sys
 
 import uvicorn
 
-from contracts import log_lines
+from contracts import log_lines, traces
 from serving_layer import dashboard
 from serving_layer.app import create_app
 from serving_layer.errors import WebhookFileError
@@ -32,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
 def serve(_: argparse.Namespace) -> int:
     """Serve until stopped and return the exit status."""
     log_lines.configure("serving-layer")
+    traces.configure("serving-layer")
     settings = Settings()
     try:
         app = create_app(settings)

@@ -12,7 +12,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from contracts import request_ids
+from contracts import request_ids, traces
 from serving_layer import problems
 from serving_layer.alert_stream import AlertBell
 from serving_layer.analyses import AnalysisStore
@@ -112,6 +112,7 @@ def create_app(settings: Settings) -> FastAPI:
         )
     app.add_middleware(Guard, settings=settings)
     openapi.install(app)
+    traces.install(app)
     request_ids.install(app)
     return app
 
@@ -129,7 +130,7 @@ async def _lifespan(
     )
     # No pool limit: every partition holds one long poll open.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-    hooks = {"request": [request_ids.forward]}
+    hooks = {"request": [request_ids.forward, traces.forward]}
     async with httpx.AsyncClient(limits=limits, trust_env=False, event_hooks=hooks) as http:
         tail = Tail(settings, views, http, metrics, watcher.look_now)
         cases = CaseStore(settings.data_dir)

@@ -7,6 +7,7 @@ import time
 import orjson
 from confluent_kafka import KafkaException, Producer
 
+from contracts import traces
 from contracts.events import EVENT_STATUSES, EVENT_TYPES
 from contracts.kafka_access import kafka_access
 from contracts.topics import SECURITY_EVENTS
@@ -58,7 +59,9 @@ def produce_test_events(
         )
         for _ in range(count):
             key, value = made_up_event()
-            producer.produce(SECURITY_EVENTS, value, key, on_delivery=delivered)
+            producer.produce(
+                SECURITY_EVENTS, value, key, on_delivery=delivered, headers=traces.current_headers()
+            )
         producer.flush(timeout_seconds + 1)
     except (KafkaException, BufferError) as error:
         raise UpstreamError(f"the broker cannot be used: {error}") from error

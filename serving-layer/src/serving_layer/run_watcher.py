@@ -106,7 +106,8 @@ class RunWatcher:
         parts = await asyncio.to_thread(loaded.realtime.parts_above, batch.seam) if loaded else {}
         self._views.publish(batch, parts)
         self.loaded_at = time.time()
-        logger.info("serving run %s, %d events", run_id, batch.rows, extra={"run_id": run_id})
+        named = {} if run_id is None else {"run_id": run_id}
+        logger.info("serving run %s, %d events", run_id, batch.rows, extra=named)
         if batch.manifest is not None:
             files = batch.manifest.event_files
             await asyncio.to_thread(self._cache.retain, self._lake / SECURITY, files)

@@ -9,7 +9,7 @@ import threading
 
 from pydantic import ValidationError
 
-from contracts import log_lines
+from contracts import log_lines, traces
 from contracts.events import EVENT_TYPES, MIN_TIMESTAMP_MS
 from contracts.topics import SECURITY_EVENTS
 from detection import Engine
@@ -28,6 +28,7 @@ def main() -> int:
     """Assemble the service and run it; returns the exit code."""
     try:
         log_lines.configure("speed-layer")
+        traces.configure("speed-layer")
         settings = Settings()
     except ValidationError as error:
         sys.stderr.write(f"speed-layer: {error}\n")

@@ -44,6 +44,7 @@ from speed_layer.publisher import Publisher
 from speed_layer.segments import Records
 from speed_layer.settings import Settings
 from speed_layer.status import Status
+from speed_layer.tracing import traced
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +99,9 @@ class SpeedLayer:
             expected = slot.partition.position.next_offset
             records = records_of(key, polled.messages.get(key, ()), expected)
             end = max(polled.ends.get(key, 0), expected)
-            if records.offsets or end > expected:
+            if not records.offsets and end <= expected:
+                continue
+            with traced(key, polled.messages.get(key, ())):
                 self._process(slot, slot.partition, records, end)
         if polled.messages or polled.ends:
             self._housekeeping.broker_answers()

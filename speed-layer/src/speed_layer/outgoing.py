@@ -5,20 +5,21 @@ from collections.abc import Sequence
 from contracts.alerts import NOTIFIED_SEVERITIES, Alert
 from contracts.decoder import Reject
 from contracts.topics import NOTIFICATIONS, SECURITY_ALERTS, dead_letter_topic
+from contracts.traces import Headers
 from speed_layer.segments import Records
 from speed_layer.store import OutboxEntry
 
 MAX_ERROR_CHARACTERS = 500
 
 
-def alert_entries(alerts: Sequence[Alert]) -> list[OutboxEntry]:
+def alert_entries(alerts: Sequence[Alert], headers: Headers = ()) -> list[OutboxEntry]:
     """Return one entry per alert, and one more for those a person is told of."""
     entries: list[OutboxEntry] = []
     for alert in alerts:
         key, value = alert.user_id.encode(), alert.to_wire()
-        entries.append(OutboxEntry(SECURITY_ALERTS, key, value))
+        entries.append(OutboxEntry(SECURITY_ALERTS, key, value, headers))
         if alert.severity in NOTIFIED_SEVERITIES:
-            entries.append(OutboxEntry(NOTIFICATIONS, key, value))
+            entries.append(OutboxEntry(NOTIFICATIONS, key, value, headers))
     return entries
 
 

@@ -12,12 +12,13 @@ from contracts.views import SEGMENT_SCHEMA
 from detection import Result
 from speed_layer.decoding import decode
 from speed_layer.kafka import Key
-from speed_layer.outgoing import alert_entries, dead_letter_entries
+from speed_layer.outgoing import dead_letter_entries
 from speed_layer.published_run import snake_case
 from speed_layer.recovery import recover
 from speed_layer.segments import Records, build, duplicates_of, encode, kinds_of
 from speed_layer.settings import Settings
 from speed_layer.store import Commit, OutboxEntry, Position, Store, advanced, store_path
+from speed_layer.tracing import traced_alert_entries
 
 _NO_ROWS = encode(pa.RecordBatch.from_pylist([], schema=SEGMENT_SCHEMA))
 
@@ -94,7 +95,7 @@ class Partition:
             segment=encode(build(records, kinds, decoded, result)),
             duplicates=None if duplicates is None else encode(duplicates),
             alerts=_keyed(decoded, result),
-            outbox=[*alert_entries(alerts), *dead_letter_entries(records, decoded.rejects)],
+            outbox=[*traced_alert_entries(alerts), *dead_letter_entries(records, decoded.rejects)],
             snapshot=self._due_snapshot(decoded.events.num_rows),
         )
         return Processed(commit, records, decoded, result, alerts)
