@@ -1,7 +1,7 @@
 """State to bytes and back.
 
 The bytes are a mark, a checksum, the version, and an Arrow IPC stream (zstd) that holds the live
-part of each array. Positions in hash tables and rings depend on history that does not matter, so
+part of each array in a batch of its own. Positions in hash tables and rings depend on history that does not matter, so
 they are left out: equal states give equal bytes.
 """
 
@@ -108,52 +108,60 @@ def load(version: str, data: bytes) -> Saved:
     return Saved(scorer, _state(arrays, interner.users), interner, rules, arrays)
 
 
-def _sealed(version: str, body: bytes) -> bytes:
+def _sealed(version: str, body: pa.Buffer) -> bytes:
     text = version.encode()
-    rest = bytes([len(text)]) + text + body
-    return MARK + hashlib.blake2b(rest, digest_size=_DIGEST).digest() + rest
+    head = bytes([len(text)]) + text
+    digest = hashlib.blake2b(head, digest_size=_DIGEST)
+    digest.update(body)
+    return b"".join((MARK, digest.digest(), head, body))
 
 
-def _unsealed(version: str, data: bytes) -> bytes:
+def _unsealed(version: str, data: bytes) -> memoryview:
     start = len(MARK) + _DIGEST
     if data[: len(MARK)] != MARK or len(data) <= start:
         raise StateDamagedError("not a state snapshot")
-    rest = data[start:]
+    rest = memoryview(data)[start:]
     if hashlib.blake2b(rest, digest_size=_DIGEST).digest() != data[len(MARK) : start]:
         raise StateDamagedError("state snapshot: checksum does not match")
-    written = rest[1 : 1 + rest[0]].decode()
+    body = 1 + rest[0]
+    written = bytes(rest[1:body]).decode()
     if written != version:
         raise StateVersionError(f"state snapshot of detection {written}, this is {version}")
-    return rest[1 + rest[0] :]
+    return rest[body:]
 
 
-def _container(scorer: str, rules: str, arrays: Arrays) -> bytes:
-    items = sorted(arrays.items())
-    columns = [
-        pa.array([name for name, _ in items], pa.string()),
-        pa.array([array.dtype.str for _, array in items], pa.string()),
-        pa.array([list(array.shape) for _, array in items], pa.list_(pa.int64())),
-        pa.array([array.tobytes() for _, array in items], pa.large_binary()),
-    ]
+def _container(scorer: str, rules: str, arrays: Arrays) -> pa.Buffer:
+    """Return the arrays as a stream, a batch each: of a large state one copy at a time is enough."""
     schema = _SCHEMA.with_metadata({"scorer": scorer, "rules": rules})
     sink = pa.BufferOutputStream()
     options = pa.ipc.IpcWriteOptions(compression="zstd")
     with pa.ipc.new_stream(sink, schema, options=options) as writer:
-        writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
-    body: bytes = sink.getvalue().to_pybytes()
-    return body
+        for name, array in sorted(arrays.items()):
+            columns = [
+                pa.array([name], pa.string()),
+                pa.array([array.dtype.str], pa.string()),
+                pa.array([list(array.shape)], pa.list_(pa.int64())),
+                _one_cell(array),
+            ]
+            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+    return sink.getvalue()
 
 
-def _contents(body: bytes) -> tuple[str, str, Arrays]:
+def _one_cell(array: NDArray[np.generic]) -> pa.Array:
+    """Return an array's bytes as a column of one cell, not copied if they lie together."""
+    data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    ends = pa.py_buffer(np.array([0, len(data)], np.int64))
+    return pa.Array.from_buffers(pa.large_binary(), 1, [None, ends, pa.py_buffer(data)])
+
+
+def _contents(body: memoryview) -> tuple[str, str, Arrays]:
+    arrays: Arrays = {}
     with pa.ipc.open_stream(body) as reader:
-        table = reader.read_all()
-    arrays: Arrays = {
-        name: np.frombuffer(data, np.dtype(kind)).reshape(shape)
-        for name, kind, shape, data in zip(
-            *(table[column].to_pylist() for column in _SCHEMA.names), strict=True
-        )
-    }
-    metadata = table.schema.metadata
+        metadata = reader.schema.metadata
+        for batch in reader:
+            for name, kind, shape, data in zip(*batch.columns, strict=True):
+                values = np.frombuffer(data.as_buffer(), np.dtype(kind.as_py()))
+                arrays[name.as_py()] = values.reshape(shape.as_py())
     return metadata[b"scorer"].decode(), metadata[b"rules"].decode(), arrays
 
 
