@@ -20,7 +20,7 @@ from batch_layer.transactions.registry import Registry
 pytestmark = pytest.mark.integration
 
 _TOPICS = itertools.count()
-DEADLINE_SECONDS = 180
+DEADLINE_SECONDS = 600
 
 
 def until(ready: Callable[[], object], what: str):
@@ -166,11 +166,16 @@ def test_a_table_is_readable_as_it_was(client, report):
     url = f"/batch/data/{record['batchId']}"
 
     assert client.get(url, params={"version": 0}).json()["rowCount"] == 60
-    assert error_of(client.get(url, params={"version": 99})) == (400, "INVALID_REQUEST")
-    assert (
-        "timestamp"
-        in client.get(url, params={"timestamp": "2020-01-01T00:00:00Z"}).json()["message"]
-    )
+    now = datetime.now(UTC).isoformat()
+    assert client.get(url, params={"timestamp": now}).json()["rowCount"] == 60
+    aggregated = client.get(f"{url}/aggregated", params={"timestamp": now}).json()
+    assert len(aggregated["data"]["revenue_by_category"]) == 3
+    assert aggregated == client.get(f"{url}/aggregated", params={"version": 0}).json()
+    for of in (url, f"{url}/aggregated"):
+        assert error_of(client.get(of, params={"version": 99})) == (400, "INVALID_REQUEST")
+        early = client.get(of, params={"timestamp": "2020-01-01T00:00:00Z"})
+        assert error_of(early) == (400, "INVALID_REQUEST")
+        assert early.json()["message"].startswith("timestamp: ")
 
 
 def test_any_table_is_read_by_version_and_by_time(client, service_settings):
@@ -370,6 +375,20 @@ def test_a_stream_goes_on_after_a_restart_unless_it_was_stopped(settings, lend, 
     assert [query["id"] for query in status["queries"]] == started["queryIds"]
     assert restarted(lambda client: client.post("/stream/stop").json())["queriesStopped"] == 2
     assert restarted(lambda client: client.get("/stream/status").json())["active"] is False
+
+
+def test_every_call_that_reads_rows_takes_a_version_and_a_time(client):
+    paths = client.get("/openapi.json").json()["paths"]
+
+    reads = {path for path in paths if "/data" in path}
+    timed = {
+        path
+        for path, methods in paths.items()
+        if {"version", "timestamp"}
+        <= {parameter["name"] for parameter in methods.get("get", {}).get("parameters", ())}
+    }
+    assert len(reads) == 3
+    assert timed == reads
 
 
 def test_every_call_declares_the_errors_it_answers(client):

@@ -61,6 +61,19 @@ Caused by: org.apache.hadoop.fs.ChecksumException: Checksum error: a.parquet
     )
 
 
+def test_of_a_thread_that_failed_the_cause_is_told():
+    text = """An error occurred while calling o12.sql.
+: org.apache.spark.SparkException: Exception thrown in awaitResult:
+\tat org.apache.spark.util.SparkThreadUtils$.awaitResult(SparkThreadUtils.scala:53)
+Caused by: org.apache.spark.SparkException: Cannot read a.parquet.
+Caused by: java.lang.RuntimeException: not a Parquet file
+"""
+
+    assert (
+        first_line(RuntimeError(text)) == "org.apache.spark.SparkException: Cannot read a.parquet."
+    )
+
+
 @pytest.mark.integration
 def test_a_batch_over_a_damaged_file_fails_by_its_name(spark, settings, transactions):
     seed = settings.lake_dir / "seed/transactions"
