@@ -63,6 +63,7 @@ def settings_page() -> str:
         "# Settings",
         "",
         "Read once at start from the environment (`.env` in the repository's root for the local stack and Compose).",
+        "Traces are set up by OpenTelemetry's own `OTEL_*` variables: [how to](../how-to/traces.md).",
         "Written by `python docs/generate_reference.py`.",
     ]
     for package in PACKAGES:

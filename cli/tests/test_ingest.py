@@ -8,6 +8,10 @@ from itertools import count
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
+from opentelemetry.sdk.trace import TracerProvider
+
+from contracts import traces
+from streamguard_cli.kafka import EventSink
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -112,3 +116,23 @@ def test_what_cannot_be_done_is_said(command, arguments, code, said):
 
     assert done.returncode == code
     assert said in done.stderr
+
+
+def test_with_traces_on_every_record_carries_the_commands_span(broker, topic):
+    sink = EventSink(broker.bootstrap_servers, topic)
+    sink.open()
+    traces.use(TracerProvider())
+    try:
+        with traces.producing(topic):
+            sink.send("ada", "{}")
+            sink.send("ada", "{}")
+    finally:
+        traces.use(None)
+    sink.close()
+    consumer = Consumer({"bootstrap.servers": broker.bootstrap_servers, "group.id": "test"})
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    found = [dict(record.headers())["traceparent"] for record in consumer.consume(2, 30)]
+    consumer.close()
+
+    assert found[0].startswith(b"00-")
+    assert found[0] == found[1]

@@ -68,7 +68,7 @@ def test_an_exception_is_written_without_the_values_it_quotes():
 
     assert USER not in written
     assert ADDRESS not in written
-    assert "ValidationError: bytes (int_parsing)" in written
+    assert "ValidationError: bytes: int_parsing" in written
     assert written.endswith("KeyError")
     assert "in wrapped" in written
     assert written in ConsoleLines().format(record)
@@ -77,6 +77,14 @@ def test_an_exception_is_written_without_the_values_it_quotes():
 
 def test_a_full_disk_keeps_its_words():
     assert described(OSError(28, "No space left on device")).endswith("No space left on device")
+
+
+def test_a_wrong_setting_says_how_to_set_it_right_and_not_what_was_set(monkeypatch):
+    monkeypatch.setenv("LOG_FORMAT", "hunter2")
+
+    assert described(failed(LogSettings)) == (
+        "ValidationError: format: Input should be 'console' or 'json'"
+    )
 
 
 def test_settings_are_read_from_the_environment(monkeypatch):

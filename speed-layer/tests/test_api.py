@@ -98,7 +98,10 @@ def test_segments_counts_the_alerts_of_the_range(client, partition):
 
 def test_nothing_new_is_204_after_the_wait(client):
     begin = time.monotonic()
-    assert client.get(f"{SEGMENTS}&from_offset=3000&wait_ms=300").status_code == 204
+    path, given = f"{SEGMENTS}&from_offset=3000&wait_ms=300", {"X-Request-ID": "ticket-17"}
+    answer = client.get(path, headers=given)
+    assert answer.status_code == 204
+    assert answer.headers["x-request-id"] == "ticket-17"
     assert 0.25 < time.monotonic() - begin < 5
 
 

@@ -9,6 +9,6 @@ check "assistant names the layers" "['batch_layer', 'serving_layer', 'speed_laye
 
 # A request's id comes back from each service, which has it in its log lines.
 returned_id() { curl -sS --max-time 60 -o /dev/null -D - -H "X-Request-ID: journey-5" "$1" | tr -d '\r' | awk 'tolower($1) == "x-request-id:" {print $2}'; }
-for url in "$BATCH/health" "$SERVING/api/health" "$ASSISTANT/health"; do
+for url in "$SPEED/health" "$BATCH/health" "$SERVING/api/health" "$ASSISTANT/health"; do
     check "$url returns the request's id" journey-5 "$(returned_id "$url")"
 done

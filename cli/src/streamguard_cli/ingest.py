@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from contracts import traces
 from contracts.topics import SECURITY_EVENTS
 from streamguard_cli import lines
 from streamguard_cli.errors import LineError, UsageError
@@ -66,11 +67,12 @@ def run(options: argparse.Namespace) -> int:
     if options.year is not None and not FIRST_YEAR <= options.year <= LAST_YEAR:
         raise UsageError(f"--year {options.year}: events lie from {FIRST_YEAR} to {LAST_YEAR}")
     years = Years(lines.last_written(options.file), options.year)
+    traces.configure("streamguard")
     sink = EventSink(options.broker, options.topic)
     sink.open()
     counts = Counts()
     try:
-        with _stop_on_signals():
+        with _stop_on_signals(), traces.producing(options.topic):
             ingest(_source(options, years), SshdAdapter(years, zone), sink, counts)
     except _StopRequestedError:
         say("stopped; delivering what was read")

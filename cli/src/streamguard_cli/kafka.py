@@ -5,6 +5,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from contracts import traces
 from contracts.kafka_access import kafka_access
 from streamguard_cli.errors import DeliveryError
 
@@ -68,7 +69,11 @@ class EventSink:
         while True:
             try:
                 self._producer.produce(
-                    self._topic, key=key, value=value, on_delivery=self._delivered
+                    self._topic,
+                    key=key,
+                    value=value,
+                    on_delivery=self._delivered,
+                    headers=traces.current_headers(),
                 )
             except BufferError:
                 self._producer.poll(_POLL_SECONDS)

@@ -35,6 +35,9 @@ _KNOWN = frozenset(
 """Packages whose exceptions have words without data. Not the serving layer and the assistant:
 their exceptions answer requests, and quote them."""
 
+_SETTINGS = ("Settings", "KafkaAccess", "LogSettings")
+"""Models of what an operator sets: the words of their errors say how to set it right."""
+
 _CHATTY = ("apscheduler", "httpx", "py4j", "uvicorn.access")
 """Loggers that say at INFO what each request or job does."""
 
@@ -157,7 +160,8 @@ def exception_text(error: BaseException | None, *, with_words: bool = False) -> 
 
     The system's exceptions, Kafka's, SQLite's and those of our layers below the requests are
     written with their words. The words of others often quote the value that was wrong, so only
-    their type is written; a failed validation is written with the fields and kinds of its errors.
+    their type is written; a failed validation is written with the fields and kinds of its errors,
+    that of a setting with what is wrong.
 
     Args:
         error: The exception.
@@ -184,7 +188,8 @@ def described(error: BaseException, *, with_words: bool = False) -> str:
         return f"{kind}: {error}"
     if isinstance(error, ValidationError):
         found = error.errors(include_input=False, include_url=False, include_context=False)
-        fields = (f"{'.'.join(map(str, each['loc']))} ({each['type']})" for each in found)
+        said: Literal["msg", "type"] = "msg" if error.title in _SETTINGS else "type"
+        fields = (f"{'.'.join(map(str, each['loc']))}: {each[said]}" for each in found)
         return f"{kind}: {', '.join(fields)}"
     return kind
 

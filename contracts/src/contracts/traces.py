@@ -7,7 +7,7 @@ variables. Spans hold routes, topics, numbers and request ids; no path, query or
 
 import os
 from collections.abc import Iterable, Iterator, MutableMapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from contracts import request_ids
@@ -42,12 +42,12 @@ class Traces:
         self._kinds = SpanKind
 
     @contextmanager
-    def produced(self, topic: str, count: int) -> Iterator[Headers]:
+    def produced(self, topic: str, count: int | None = None) -> Iterator[Headers]:
         """Give the headers for records made within one span.
 
         Args:
             topic: Where they go.
-            count: How many they are.
+            count: How many they are, where that is known.
         """
         attributes = _messaging("send", topic, count)
         with self._span(f"send {topic}", kind=self._kinds.PRODUCER, attributes=attributes):
@@ -170,6 +170,11 @@ def use(provider: "TracerProvider | None") -> None:
     _process = None if provider is None else Traces(provider)
 
 
+def producing(topic: str) -> AbstractContextManager[object]:
+    """Open a span for records that are sent one by one; none while traces are off."""
+    return nullcontext() if _process is None else _process.produced(topic)
+
+
 def current_headers() -> list[tuple[str, str | bytes | None]]:
     """Return the headers that carry the current span; none while traces are off."""
     return [] if _process is None else list(_process.headers())
@@ -226,11 +231,11 @@ def _describe(span: "Span", scope: Scope, status: int) -> None:
         span.set_status(StatusCode.ERROR)
 
 
-def _messaging(operation: str, topic: str, count: int) -> dict[str, str | int]:
+def _messaging(operation: str, topic: str, count: int | None) -> dict[str, str | int]:
     """Return attributes by OpenTelemetry's conventions for messaging."""
-    return {
+    attributes: dict[str, str | int] = {
         "messaging.system": "kafka",
         "messaging.operation.type": operation,
         "messaging.destination.name": topic,
-        "messaging.batch.message_count": count,
     }
+    return attributes if count is None else {**attributes, "messaging.batch.message_count": count}

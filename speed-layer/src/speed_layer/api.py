@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from contracts import request_ids
 from speed_layer import live_features
 from speed_layer.interactive import PrunedError, read_alerts, read_segments
 from speed_layer.metrics import Metrics
@@ -51,6 +52,7 @@ def create_app(status: Status, metrics: Metrics) -> FastAPI:
     app.get("/features/{user}")(features)
     app.get("/health")(health)
     app.get("/metrics", response_class=Response)(prometheus)
+    request_ids.install(app)
     return app
 
 
