@@ -1,6 +1,6 @@
 """State to bytes and back.
 
-The bytes are a mark, a checksum, the version, and an Arrow IPC stream (zstd) that holds the live
+The bytes are a mark, a checksum, the version, and an Arrow IPC stream (lz4: a snapshot is a pause, and so is reading it) that holds the live
 part of each array in a batch of its own. Positions in hash tables and rings depend on history that does not matter, so
 they are left out: equal states give equal bytes.
 """
@@ -134,7 +134,7 @@ def _container(scorer: str, rules: str, arrays: Arrays) -> pa.Buffer:
     """Return the arrays as a stream, a batch each: of a large state one copy at a time is enough."""
     schema = _SCHEMA.with_metadata({"scorer": scorer, "rules": rules})
     sink = pa.BufferOutputStream()
-    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
     with pa.ipc.new_stream(sink, schema, options=options) as writer:
         for name, array in sorted(arrays.items()):
             columns = [
