@@ -139,7 +139,7 @@ bench-detection: $(SETUP_STAMP) ## Detection: precision, recall and false alarms
 	@$(BIN)/python benchmarks/bench_detection.py
 
 .PHONY: bench-batch
-bench-batch: $(SETUP_STAMP) ## Batch layer: 1,000 events of a million, beside a bare Spark
+bench-batch: $(SETUP_STAMP) ## Batch layer: security runs over 1, 5 and 10 million events, beside a bare Spark
 	@$(BIN)/python benchmarks/bench_batch.py
 
 .PHONY: chaos
@@ -163,7 +163,7 @@ bench-transactions: $(SETUP_STAMP) ## Batch layer: seeding, the last page of a m
 	@$(BIN)/python benchmarks/bench_transactions.py
 
 .PHONY: bench-serving
-bench-serving: $(SETUP_STAMP) ## Serving layer: answers over a million merged events
+bench-serving: $(SETUP_STAMP) ## Serving layer: answers over 10 million merged events, beside DuckDB and SQLite
 	@$(BIN)/python benchmarks/bench_serving.py
 
 .PHONY: bench-assistant
