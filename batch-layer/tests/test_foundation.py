@@ -1,3 +1,8 @@
+import json
+import os
+import socket
+import subprocess
+import sys
 import time
 
 import pytest
@@ -35,13 +40,46 @@ def test_health_says_why_spark_cannot_start(settings, tmp_path):
     broken = settings.model_copy(update={"jars_dir": tmp_path / "none"})
     with TestClient(create_app(broken)) as client:
         deadline = time.monotonic() + 60
-        while "jars" not in (answer := client.get("/health")).text:
+        given = {"X-Request-ID": "ticket-17"}
+        while "jars" not in (answer := client.get("/health", headers=given)).text:
             assert time.monotonic() < deadline, answer.text
             time.sleep(0.05)  # polled with a deadline
 
     assert answer.status_code == 503
     assert answer.json()["error"] == "SERVICE_UNAVAILABLE"
     assert answer.json()["timestamp"].endswith("Z")
+    assert answer.headers["x-request-id"] == "ticket-17"
+
+
+@pytest.mark.integration
+def test_log_lines_are_alike_and_the_reason_of_a_start_that_fails_is_read(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    settings = {"LOG_FORMAT": "json", "BATCH_PORT": port, "BATCH_JARS_DIR": str(tmp_path / "none")}
+    with (tmp_path / "log").open("w+") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "batch_layer", "serve"],
+            env=os.environ | settings,
+            cwd=tmp_path,
+            stderr=log,
+        )
+        try:
+            deadline = time.monotonic() + 180
+            while "ERROR" not in (written := (tmp_path / "log").read_text()):
+                assert time.monotonic() < deadline, written
+                time.sleep(0.05)  # polled with a deadline
+        finally:
+            process.terminate()
+            process.wait(60)
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+
+    for line in lines:
+        assert {"time", "level", "service", "logger", "message"} <= line.keys()
+        assert line["service"] == "batch-layer"
+    [failure] = [line for line in lines if line["level"] == "ERROR"]
+    assert "make setup" in failure["message"]
+    assert "SettingsError" in failure["exception"]
 
 
 @pytest.mark.integration
