@@ -1,6 +1,7 @@
 """Settings, read once from ``SERVING_*`` environment variables."""
 
 from datetime import timedelta
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -106,6 +107,7 @@ class Settings(BaseSettings):
         return _listed(self.allowed_hosts)
 
 
+@lru_cache(maxsize=256)  # asked for every request; an address takes microseconds to read
 def is_loopback(host: str) -> bool:
     """Return whether a name or address reaches this machine only."""
     if host == "localhost":
