@@ -1,13 +1,14 @@
 import json
+import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from deltalake import DeltaTable, QueryBuilder
 from pyspark.sql import SparkSession
@@ -91,6 +92,7 @@ class Topics:
     def __init__(self, broker: Broker) -> None:
         self.bootstrap_servers = broker.bootstrap_servers
         self._broker = broker
+        self._transactions: list[Producer] = []
         self._producer = Producer(
             {"bootstrap.servers": broker.bootstrap_servers, "message.max.bytes": MAX_MESSAGE_BYTES}
         )
@@ -127,14 +129,45 @@ class Topics:
         for value in values:
             producer.produce(topic, value, partition=partition)
         assert producer.flush(60) == 0
+        self._transactions.append(producer)
         return producer
+
+    def delete_all(self) -> None:
+        """Delete every topic but the broker's own."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers})
+
+        def names() -> list[str]:
+            return [name for name in admin.list_topics(timeout=60).topics if name[:2] != "__"]
+
+        if found := names():
+            for future in admin.delete_topics(found).values():
+                future.result(60)
+        deadline = time.monotonic() + 60
+        while left := names():
+            assert time.monotonic() < deadline, f"not deleted: {left}"
+            time.sleep(0.05)  # polled with a deadline
+
+    def close(self) -> None:
+        """End open transactions: the broker would do so later, in the next test's topics."""
+        for producer in self._transactions:
+            with suppress(KafkaException):  # ended already
+                producer.abort_transaction(60)
+
+
+@pytest.fixture(scope="session")
+def empty_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """One broker for every test that reads topics of fixed names; `topics` empties it."""
+    with Broker(tmp_path_factory.mktemp("empty-kafka")) as broker:
+        yield broker
 
 
 @pytest.fixture
-def topics(tmp_path: Path) -> Iterator[Topics]:
-    """A broker of the test's own: the topics that detection reads have fixed names."""
-    with Broker(tmp_path) as broker:
-        yield Topics(broker)
+def topics(empty_broker: Broker) -> Iterator[Topics]:
+    """A broker without topics: those that detection reads have fixed names."""
+    topics = Topics(empty_broker)
+    topics.delete_all()
+    yield topics
+    topics.close()
 
 
 @pytest.fixture

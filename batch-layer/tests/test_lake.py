@@ -34,11 +34,13 @@ def test_a_reader_sees_one_version_while_a_table_is_streamed_to_and_cared_for(
 ):
     name = "stream/transactions"
     path = settings.lake_dir / name
-    rows = spark.readStream.format("rate").option("rowsPerSecond", 500).load()
+    source = spark.readStream.format("rate")
+    rows = source.option("rowsPerSecond", 500).option("numPartitions", 1).load()
     query = (
         rows.selectExpr("value", "value % 7 AS customer_id", "to_date(timestamp) AS event_date")
         .writeStream.format("delta")
         .partitionBy("event_date")
+        .trigger(processingTime="500 milliseconds")  # leaves the processor to the care
         .option("checkpointLocation", str(tmp_path / "checkpoint"))
         .start(str(path))
     )
@@ -55,7 +57,7 @@ def test_a_reader_sees_one_version_while_a_table_is_streamed_to_and_cared_for(
             seen.append((found.version, len(values)))
 
     try:
-        until("a first version", lambda: DeltaTable.is_deltatable(str(path)))
+        until("files to compact", lambda: len(files(path)) > 2)
         tables = Tables(spark, settings.lake_dir)
         with ThreadPoolExecutor(max_workers=1) as pool:
             reader = pool.submit(read)
@@ -72,6 +74,11 @@ def test_a_reader_sees_one_version_while_a_table_is_streamed_to_and_cared_for(
     operations = {row["operation"] for row in tables.history(name, 100)}
     assert {"STREAMING UPDATE", "OPTIMIZE"} <= operations
     assert seen == sorted(seen)
+
+
+def files(table: Path) -> list[str]:
+    """Return a table's files; none before it exists."""
+    return DeltaTable(str(table)).file_uris() if DeltaTable.is_deltatable(str(table)) else []
 
 
 INGEST = """
@@ -115,7 +122,7 @@ def kill_ingestion(settings, servers: str, reached) -> None:
         "BATCH_LAKE_DIR": str(settings.lake_dir),
         "BATCH_DATA_DIR": str(settings.data_dir),
         "BATCH_JARS_DIR": str(settings.jars_dir),
-        "BATCH_ARCHIVE_DIR": str(settings.archive_dir),
+        "BATCH_ARCHIVE_DIR": str(settings.jars_dir.parents[1] / "cds"),  # starts faster
     }
     process = subprocess.Popen([sys.executable, "-c", INGEST], env=env, stderr=subprocess.DEVNULL)
     try:

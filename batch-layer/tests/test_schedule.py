@@ -295,7 +295,8 @@ def test_a_cancelled_run_ends_in_the_middle_of_its_spark_job(spark, settings, mo
 
 @pytest.mark.integration
 def test_a_scheduled_run_that_fails_tells_the_schedule_why(spark, away):
-    runs = SecurityRuns(spark, away)
+    at_once = away.model_copy(update={"kafka_timeout": timedelta(seconds=0.2)})
+    runs = SecurityRuns(spark, at_once)
 
     with pytest.raises(BatchLayerError, match=r"^run-.*: the broker at 127\.0\.0\.1:9 did not"):
         runs.run_to_end(RunOptions())

@@ -252,6 +252,9 @@ _OF_THE_BRIDGE = "An error occurred while calling "
 
 _CAUSE = "Caused by: "
 
+_DISK_FULL = "No space left on device"
+"""Stands under a failed write of Spark, whose own line names the folder only."""
+
 _OF_A_THREAD = "Exception thrown in awaitResult"
 """All that Java says of a failure in another thread; the cause under it says the rest."""
 
@@ -269,7 +272,10 @@ def first_line(error: BaseException) -> str:
     if _OF_A_THREAD in lines[0]:
         causes = [line.removeprefix(_CAUSE) for line in lines if line.startswith(_CAUSE)]
         lines = [cause for cause in causes if _OF_A_THREAD not in cause] or lines
-    return lines[0].lstrip(": ")[:1000]
+    said = lines[0].lstrip(": ")[:900]
+    if _DISK_FULL not in said and any(_DISK_FULL in line for line in lines):
+        return f"{_DISK_FULL}: {said}"
+    return said
 
 
 @contextmanager

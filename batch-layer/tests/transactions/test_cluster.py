@@ -42,6 +42,7 @@ def service(cluster, broker, tmp_path_factory):
         "SPARK_LOCAL_IP": "127.0.0.1",
         "BATCH_KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers,
         "BATCH_SHUFFLE_PARTITIONS": "2",
+        "BATCH_KAFKA_TIMEOUT": "PT5M",  # of a busy machine
         "BATCH_STREAM_TRIGGER": "PT1S",
     }
     with BatchProcess(tmp_path_factory.mktemp("service"), environment) as service:

@@ -1,3 +1,6 @@
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -9,7 +12,7 @@ from batch_layer.errors import BatchLayerError
 from batch_layer.ingestion import first_line
 from batch_layer.transactions.batches import Batches
 from batch_layer.transactions.errors import TableDamagedError
-from batch_layer.transactions.records import Status
+from batch_layer.transactions.records import BatchRecord, Status
 from batch_layer.transactions.registry import Registry
 from batch_layer.transactions.requests import BatchRunRequest
 from batch_layer.transactions.schema import STORED_TYPE
@@ -74,27 +77,75 @@ Caused by: java.lang.RuntimeException: not a Parquet file
     )
 
 
-@pytest.mark.integration
-def test_a_batch_over_a_damaged_file_fails_by_its_name(spark, settings, transactions):
-    seed = settings.lake_dir / "seed/transactions"
-    rows = transactions({"customer_id": "c", "event_timestamp": "2026-03-02T10:00:00Z"})
-    rows.select(*STORED_TYPE.names).write.format("delta").save(str(seed))
-    damaged = max(seed.glob("*.parquet"), key=lambda file: file.stat().st_size)
-    damaged.write_bytes(damaged.read_bytes()[:100])
+@pytest.fixture
+def seed(spark, transactions):
+    """Write one transaction as history into a lake; return its table."""
+
+    def write(lake: Path) -> Path:
+        rows = transactions({"customer_id": "c", "event_timestamp": "2026-03-02T10:00:00Z"})
+        path = lake / "seed/transactions"
+        rows.select(*STORED_TYPE.names).write.format("delta").save(str(path))
+        return path
+
+    return write
+
+
+def batch_over_the_seed(spark, settings) -> BatchRecord:
+    """Run a batch to its end."""
     registry = Registry(settings.data_dir)
     batches = Batches(spark, settings, registry)
-
     record = batches.submit(
         BatchRunRequest(
             startDate="2026-03-01", endDate="2026-03-05", analysisType="revenue_by_category"
         )
     )
     batches.stop(drain_seconds=120)
-
-    failed = registry.get(record.batch_id)
+    ended = registry.get(record.batch_id)
     registry.close()
+    return ended
+
+
+@pytest.mark.integration
+def test_a_batch_over_a_damaged_file_fails_by_its_name(spark, settings, seed):
+    damaged = max(seed(settings.lake_dir).glob("*.parquet"), key=lambda file: file.stat().st_size)
+    damaged.write_bytes(damaged.read_bytes()[:100])
+
+    failed = batch_over_the_seed(spark, settings)
+
     assert failed.status is Status.FAILED
     assert damaged.name in failed.error_message
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """A disk of 4 MiB, in memory."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(disk)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("only root may mount a disk")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+@pytest.mark.integration
+def test_a_batch_on_a_full_disk_says_so_and_the_next_finds_room(spark, settings, seed, small_disk):
+    settings = settings.model_copy(update={"lake_dir": small_disk})
+    seed(small_disk)
+    filler = small_disk / "filler"
+    with suppress(OSError), filler.open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+
+    failed = batch_over_the_seed(spark, settings)
+    filler.unlink()
+    done = batch_over_the_seed(spark, settings)
+
+    assert failed.status is Status.FAILED
+    assert "No space left on device" in failed.error_message
+    assert (done.status, done.row_count) == (Status.COMPLETED, 1)
 
 
 @pytest.mark.integration
