@@ -9,7 +9,11 @@ pytestmark = pytest.mark.integration
 
 PAGES = {
     "/": ["Complete and current", "security-events/0", "mallory", "batch 6"],
-    "/alerts": ["old burst", "failed-login-burst, version 1", "evt_000000000001"],
+    "/alerts?alert=security-events-0-1": [
+        "old burst",
+        "failed-login-burst, version 1",
+        "evt_000000000001",
+    ],
     "/users": ["mallory", "0.93", "anomalous"],
     "/users/mallory": [
         "says anomalous: score 0.60",
