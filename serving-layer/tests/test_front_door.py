@@ -142,6 +142,18 @@ def test_a_key_ends_when_it_expires_is_rotated_or_revoked(tmp_path):
     store.close()
 
 
+def test_a_key_that_another_process_made_works_at_once(tmp_path):
+    server, command = KeyStore(tmp_path), KeyStore(tmp_path)
+    _, known = command.create("a", "read")
+    assert server.of(known) is not None  # has just looked
+
+    _, text = command.create("b", "read")
+
+    assert server.of(text) is not None
+    server.close()
+    command.close()
+
+
 def test_the_file_of_keys_is_private_and_holds_no_secret(tmp_path):
     store = KeyStore(tmp_path)
     _, text = store.create("a", "read")

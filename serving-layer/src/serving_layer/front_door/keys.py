@@ -135,16 +135,17 @@ class KeyStore:
         found = _FORMAT.fullmatch(text)
         if found is None:
             return None
-        self._look()
+        # A key just made is used at once: only those known already may wait for the next look.
+        self._look(at_most_every=_LOOK_AGAIN_SECONDS if found[1] in self._known else 0)
         key = self._known.get(found[1])
         if key is None or not hmac.compare_digest(key.secret_hash, _hash(found[2])):
             return None
         return None if key.ended(_now()) else key
 
-    def _look(self) -> None:
-        """Read the keys again if a command changed them; at most once a second."""
+    def _look(self, at_most_every: float) -> None:
+        """Read the keys again if a command changed them, and the last look is some seconds past."""
         now = time.monotonic()
-        if now - self._looked_at < _LOOK_AGAIN_SECONDS:
+        if now - self._looked_at < at_most_every:
             return
         self._looked_at = now
         with self._lock:
