@@ -31,9 +31,10 @@ import httpx
 from chaos_faults import DISK_BYTES, Fault, NotHereError, Scene, faults, finish_run
 from cut_network import Wire
 from docs_section import write_section
-from running_system import Client, Load, Seen, System, wait_for
+from running_system import Client, Load, Seen, System
 
 from local_stack.layout import repository_root
+from speed_layer.testing import wait_for
 
 QUICK = bool(os.environ.get("QUICK"))
 RATE = int(os.environ.get("RATE", "10000"))

@@ -17,9 +17,10 @@ from typing import Any
 import httpx
 from confluent_kafka import Producer
 from cut_network import Wire
-from running_system import Load, System, wait_for
+from running_system import Load, System
 
 from contracts.topics import SECURITY_EVENTS
+from speed_layer.testing import wait_for
 
 SERVICES = ("kafka", "speed-layer", "batch-layer", "serving-layer", "genai-assistant")
 STAGES = ("ingestion", "detection", "models", "publication")

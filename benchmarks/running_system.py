@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
@@ -49,19 +48,6 @@ _PORTS = tuple(
 )
 
 
-def wait_for(what: str, is_so: Callable[[], object], seconds: float) -> None:
-    """Poll until something holds.
-
-    Raises:
-        TimeoutError: It did not in time; names it.
-    """
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not after {seconds:g} s")
-        time.sleep(0.1)
-
-
 def _distinct_ports(count: int) -> set[int]:
     found: set[int] = set()
     while len(found) < count:
@@ -91,12 +77,7 @@ class System:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stack.down()
         self._http.close()
 
@@ -190,12 +171,7 @@ class Load:
         self._process.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def stop(self) -> None:
@@ -311,12 +287,7 @@ class Client:
             thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._closed.set()
         for thread in self._threads:
             thread.join()

@@ -27,7 +27,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 from docs_section import write_section
-from running_system import Client, Load, Seen, System, wait_for
+from running_system import Client, Load, Seen, System
+
+from speed_layer.testing import wait_for
 
 QUICK = bool(os.environ.get("QUICK"))
 HOURS = float(os.environ.get("HOURS", "0.05" if QUICK else "1"))
@@ -76,7 +78,7 @@ def main() -> int:
         with System(folder, {"BATCH_SCHEDULE_MINUTES": str(RUN_MINUTES)}) as system:
             system.up()
             with Load(system.settings.bootstrap_servers, RATE) as load, Client(system) as client:
-                wait_for("the first events", system.total, 60)
+                wait_for("the first events", lambda: system.total() > 0, 60)
                 trends, disk, seen = _watch(system, client, folder)
                 load.stop()
                 produced = load.acknowledged
