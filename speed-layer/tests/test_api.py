@@ -1,6 +1,7 @@
 """Interactive queries over a partition that commits beside them."""
 
 import io
+import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -114,6 +115,7 @@ def test_waiting_requests_are_woken_by_a_commit(client, partition, status, feed)
         feed(partition, 3000, 3100)
         begin = time.monotonic()
         status.publish(partition, 3100)
+        status.announce()
         answers = [future.result() for future in waiting]
 
     assert time.monotonic() - begin < 5
@@ -141,6 +143,91 @@ def test_an_empty_range_moves_the_reader_on(client, partition, status):
 
     assert response.headers["X-Next-Offset"] == "3002"
     assert rows(response).num_rows == 0
+
+
+def tailed(response):
+    """Return the ranges of an answer, each with its rows."""
+    ranges, start, found = json.loads(response.headers["X-Ranges"]), 0, []
+    for each in ranges:
+        end = start + each.get("bytes", 0)
+        part = response.content[start:end]
+        table = pa.ipc.open_stream(io.BytesIO(part)).read_all() if part else None
+        found.append((each, table))
+        start = end
+    assert start == len(response.content)
+    return found
+
+
+@pytest.fixture
+def other(settings, status, feed):
+    partition = Partition((TOPIC, 1), settings, 0)
+    feed(partition, 0, 500)
+    status.publish(partition, 500)
+    yield partition
+    partition.close()
+
+
+def test_many_partitions_are_tailed_at_once(client, other, events):
+    answer = client.get(f"/tail?after={TOPIC}:0:2500&after={TOPIC}:1:0")
+
+    (first, rows_0), (second, rows_1) = tailed(answer)
+    assert (first["partition"], first["first_offset"], first["next_offset"]) == (0, 2500, 3000)
+    assert (second["partition"], second["first_offset"], second["next_offset"]) == (1, 0, 500)
+    assert rows_0.schema == SEGMENT_SCHEMA
+    assert rows_0.column("raw").to_pylist() == events[2500:3000]
+    assert rows_1.column("raw").to_pylist() == events[:500]
+
+
+def test_the_tail_says_at_once_what_is_not_ours_and_what_is_pruned(
+    client, partition, status, other
+):
+    partition.prune(2000)
+    status.publish(partition, 3000)
+    begin = time.monotonic()
+    path = f"/tail?after={TOPIC}:0:10&after={TOPIC}:1:500&after={TOPIC}:5:0&wait_ms=10000"
+    found = [each for each, _ in tailed(client.get(path))]
+
+    assert time.monotonic() - begin < 5
+    assert found == [
+        {"topic": TOPIC, "partition": 0, "segments_from": 2000},
+        {"topic": TOPIC, "partition": 5, "owned": False},
+    ]
+
+
+def test_the_tail_waits_for_any_of_its_partitions(client, partition, status, other, feed):
+    path = f"/tail?after={TOPIC}:0:3000&after={TOPIC}:1:500"
+    assert client.get(f"{path}&wait_ms=200").status_code == 204
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(client.get, f"{path}&wait_ms=10000")
+        feed(other, 500, 600)
+        status.publish(other, 600)
+        feed(partition, 3000, 3100)
+        status.publish(partition, 3100)
+        status.announce()
+        ranges = [each for each, _ in tailed(waiting.result())]
+
+    assert [each["next_offset"] for each in ranges] == [3100, 600]
+
+
+def test_memory_and_file_answer_alike(client, partition, status, feed):
+    for first in range(3000, 3060, 10):
+        feed(partition, first, first + 10)
+        status.publish(partition, first + 10)
+    kept = {each.first_offset for each in status.partition((TOPIC, 0)).recent}
+    assert kept == {3020, 3030, 3040, 3050}
+
+    answers = {first: client.get(f"{SEGMENTS}&from_offset={first}") for first in (3010, 3020)}
+
+    assert rows(answers[3010]).slice(10).equals(rows(answers[3020]))
+    assert {answer.headers["X-Next-Offset"] for answer in answers.values()} == {"3060"}
+
+
+@pytest.mark.parametrize("after", ["other:0:1", f"{TOPIC}:0", f"{TOPIC}:0:-1", f"{TOPIC}:x:1"])
+def test_a_bad_position_is_named(client, after):
+    response = client.get("/tail", params={"after": after})
+
+    assert response.status_code == 422
+    assert response.json()["detail"][0]["loc"][:2] == ["query", "after"]
 
 
 def test_alerts_by_offset(client, partition):

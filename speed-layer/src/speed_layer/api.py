@@ -12,19 +12,33 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import StringConstraints
 
 from contracts import request_ids
+from contracts.topics import DETECTION_TOPICS
 from speed_layer import live_features
-from speed_layer.interactive import PrunedError, read_alerts, read_segments
+from speed_layer.interactive import (
+    PrunedError,
+    SegmentRange,
+    kept_in_memory,
+    read_alerts,
+    read_segments,
+)
+from speed_layer.kafka import Key
 from speed_layer.metrics import Metrics
 from speed_layer.status import PartitionStatus, Status
 
 MAX_OFFSET = 2**63 - 1
 MAX_WAIT_MS = 10_000
 MAX_SEGMENT_BYTES = 64 * 1024 * 1024
+MAX_TAILED = 512
 ARROW_STREAM = "application/vnd.apache.arrow.stream"
 
 Topic = Annotated[str, Query(max_length=249)]
+After = Annotated[
+    str, StringConstraints(pattern=rf"^({'|'.join(DETECTION_TOPICS)}):\d{{1,10}}:\d{{1,18}}$")
+]
+"""``topic:partition:offset``."""
 PartitionNumber = Annotated[int, Query(ge=0, lt=2**31)]
 Offset = Annotated[int, Query(ge=0, le=MAX_OFFSET)]
 
@@ -48,6 +62,7 @@ def create_app(status: Status, metrics: Metrics) -> FastAPI:
     app.add_exception_handler(PrunedError, _gone)
     app.get("/positions")(positions)
     app.get("/segments", response_class=Response)(segments)
+    app.get("/tail", response_class=Response)(tail)
     app.get("/alerts", response_class=Response)(alerts)
     app.get("/features/{user}")(features)
     app.get("/health")(health)
@@ -109,11 +124,8 @@ async def segments(
     """Stream committed micro-batches from an offset on; waits for the first if asked to."""
     status, key = _status(request), (topic, partition)
     if _owned(request, *key).position.next_offset <= from_offset and wait_ms:
-        await status.wait_beyond(key, from_offset, wait_ms / 1000)
-    found = _owned(request, *key)
-    if found.position.next_offset <= from_offset:
-        return Response(status_code=204)
-    stored = await run_in_threadpool(read_segments, found.path, from_offset, max_bytes)
+        await status.wait_beyond({key: from_offset}, wait_ms / 1000)
+    stored = await _stored(_owned(request, *key), from_offset, max_bytes)
     if stored is None:
         return Response(status_code=204)
     headers = {
@@ -122,6 +134,60 @@ async def segments(
         "X-Alerts": str(stored.alerts),
     }
     return Response(stored.stream, media_type=ARROW_STREAM, headers=headers)
+
+
+async def _stored(found: PartitionStatus, from_offset: int, max_bytes: int) -> SegmentRange | None:
+    """Return whole micro-batches from an offset on, None without any."""
+    if found.position.next_offset <= from_offset:
+        return None
+    kept = kept_in_memory(found.recent, from_offset, max_bytes)
+    if kept is not None:
+        return kept
+    return await run_in_threadpool(read_segments, found.path, from_offset, max_bytes)
+
+
+async def tail(
+    request: Request,
+    after: Annotated[list[After], Query(min_length=1, max_length=MAX_TAILED)],
+    wait_ms: Annotated[int, Query(ge=0, le=MAX_WAIT_MS)] = 0,
+    max_bytes: Annotated[int, Query(ge=1, le=MAX_SEGMENT_BYTES)] = 16 * 1024 * 1024,
+) -> Response:
+    """Send what many partitions committed since given offsets; waits for the first if asked to.
+
+    The body is one Arrow stream per range, one after the other; the header `X-Ranges` says whose
+    they are and how long. A partition that has moved away or whose rows are pruned is said there
+    too, at once.
+    """
+    status, offsets = _status(request), dict(map(_offset_after, after))
+    await status.wait_beyond(offsets, wait_ms / 1000)
+    ranges: list[dict[str, Any]] = []
+    streams: list[bytes] = []
+    for key, offset in offsets.items():
+        where = {"topic": key[0], "partition": key[1]}
+        found = status.partition(key)
+        if found is None:
+            ranges.append({**where, "owned": False})
+            continue
+        try:
+            stored = await _stored(found, offset, max(1, max_bytes // len(offsets)))
+        except PrunedError as error:
+            ranges.append({**where, "segments_from": error.segments_from})
+            continue
+        if stored is not None:
+            covered = {"first_offset": offset, "next_offset": stored.next_offset}
+            sizes = {"alerts": stored.alerts, "bytes": len(stored.stream)}
+            ranges.append(where | covered | sizes)
+            streams.append(stored.stream)
+    if not ranges:
+        return Response(status_code=204)
+    return Response(
+        b"".join(streams), media_type=ARROW_STREAM, headers={"X-Ranges": json.dumps(ranges)}
+    )
+
+
+def _offset_after(text: str) -> tuple[Key, int]:
+    topic, partition, offset = text.rsplit(":", 2)
+    return (topic, int(partition)), int(offset)
 
 
 async def alerts(

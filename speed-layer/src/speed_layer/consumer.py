@@ -82,6 +82,7 @@ class SpeedLayer:
             while running():
                 self._take(sort_messages(self._consumer.consume(size, age_seconds)))
                 self._retry()
+                self._status.announce()
                 self._publish()
                 self._housekeeping.tick(self._slots, joined=self._joined)
         finally:

@@ -1,13 +1,14 @@
 """Reads of a partition's store from outside its writer's thread."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from speed_layer import segments
 from speed_layer.errors import SpeedLayerError
+from speed_layer.store import Stored
 from speed_layer.store_schema import connect_reader
 
 
@@ -26,6 +27,23 @@ class SegmentRange:
     stream: bytes
     next_offset: int
     alerts: int
+
+
+def kept_in_memory(
+    recent: Sequence[Stored], from_offset: int, max_bytes: int
+) -> SegmentRange | None:
+    """Return what ``read_segments`` would, if ``recent`` micro-batches say it; None if not."""
+    first = next((at for at, each in enumerate(recent) if each.first_offset == from_offset), None)
+    if first is None:
+        return None
+    taken, size = [recent[first]], len(recent[first].segment)
+    for each in recent[first + 1 :]:
+        size += len(each.segment)
+        if size > max_bytes:
+            break
+        taken.append(each)
+    stream = segments.join([each.segment for each in taken])
+    return SegmentRange(stream, taken[-1].next_offset, sum(each.alerts for each in taken))
 
 
 @contextmanager

@@ -3,23 +3,24 @@
 import asyncio
 import threading
 import time
-from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from speed_layer.kafka import Key
 from speed_layer.partition import Partition
-from speed_layer.store import Position
+from speed_layer.store import Position, Stored
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionStatus:
-    """One owned partition as of its last commit."""
+    """One owned partition as of its last commit; ``recent`` are its newest micro-batches."""
 
     path: Path
     position: Position
     segments_from: int
     high_watermark: int
+    recent: tuple[Stored, ...] = ()
 
 
 class Status:
@@ -32,14 +33,15 @@ class Status:
         self._owned: dict[Key, Partition] = {}
         self._problem: tuple[str, str, int] | None = ("starting", "joining the group", _now_ms())
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiters: dict[Key, set[asyncio.Event]] = defaultdict(set)
+        self._waiters: set[asyncio.Event] = set()
+        self._changed = False
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Name the loop whose requests wait for commits."""
         self._loop = loop
 
     def publish(self, partition: Partition, high_watermark: int) -> None:
-        """Show a partition's newest commit and wake those who wait for it."""
+        """Show a partition's newest commit; ``announce`` wakes those who wait for it."""
         store = partition.store
         with self._lock:
             self._owned[partition.key] = partition
@@ -48,22 +50,30 @@ class Status:
                 partition.position,
                 store.segments_from,
                 max(high_watermark, partition.position.next_offset),
+                tuple(store.recent),
             )
-        self._wake_later(partition.key)
+        self._changed = True
 
     def forget(self, key: Key) -> None:
         """Stop showing a partition."""
         with self._lock:
             self._owned.pop(key, None)
             self._partitions.pop(key, None)
-        self._wake_later(key)
+        self._changed = True
+        self.announce()
 
-    def _wake_later(self, key: Key) -> None:
-        if self._loop is not None and self._waiters.get(key):
-            self._loop.call_soon_threadsafe(self._wake, key)
+    def announce(self) -> None:
+        """Wake those who wait, if anything changed.
 
-    def _wake(self, key: Key) -> None:
-        for event in self._waiters.get(key, ()):
+        Once for all partitions of a round, not for each: a reader then fetches them together, at
+        the cost of one request.
+        """
+        if self._changed and self._loop is not None and self._waiters:
+            self._loop.call_soon_threadsafe(self._wake)
+        self._changed = False
+
+    def _wake(self) -> None:
+        for event in self._waiters:
             event.set()
 
     def partitions(self) -> dict[Key, PartitionStatus]:
@@ -81,19 +91,25 @@ class Status:
         with self._lock:
             return list(self._owned.values())
 
-    async def wait_beyond(self, key: Key, offset: int, timeout_seconds: float) -> None:
-        """Return when the partition is stored beyond ``offset``, is lost, or time is up."""
-        committed = asyncio.Event()
-        self._waiters[key].add(committed)
+    async def wait_beyond(self, offsets: Mapping[Key, int], timeout_seconds: float) -> None:
+        """Return when any partition is stored beyond its offset or is lost, or time is up."""
+        changed = asyncio.Event()
+        self._waiters.add(changed)
         try:
             async with asyncio.timeout(timeout_seconds):
-                while (status := self.partition(key)) and status.position.next_offset <= offset:
-                    await committed.wait()
-                    committed.clear()
+                while not self._any_beyond(offsets):
+                    await changed.wait()
+                    changed.clear()
         except TimeoutError:
             return
         finally:
-            self._waiters[key].discard(committed)
+            self._waiters.discard(changed)
+
+    def _any_beyond(self, offsets: Mapping[Key, int]) -> bool:
+        found = [(self.partition(key), offset) for key, offset in offsets.items()]
+        return any(
+            status is None or status.position.next_offset > offset for status, offset in found
+        )
 
     def set_problem(self, kind: str, reason: str) -> None:
         """Say why the process is ``starting`` or ``paused``; keeps the time it began."""

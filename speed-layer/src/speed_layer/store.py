@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import zlib
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_RECENT = 4
+"""Micro-batches kept in memory: readers that keep up need no look into the file."""
 _PRUNED_AT_ONCE = 500
 _VACUUMED_PAGES = 2000
 
@@ -83,6 +86,16 @@ class Snapshot:
     state: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A committed micro-batch: its range, its segment, and how many alerts it raised."""
+
+    first_offset: int
+    next_offset: int
+    segment: bytes
+    alerts: int
+
+
 def store_path(store_dir: Path, topic: str, partition: int) -> Path:
     """Return where a partition's store lies."""
     return store_dir / topic / f"{partition}.sqlite"
@@ -102,6 +115,7 @@ class Store:
         self.position: Position | None = None
         self.segments_from = 0
         self.snapshot_offset = -1
+        self.recent: deque[Stored] = deque(maxlen=_RECENT)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(path.with_suffix(".lock"))
         self._max_bytes = max_bytes
@@ -154,6 +168,7 @@ class Store:
             if file.exists():
                 file.rename(file.with_name(f"{name}.damaged-{stamp}"))
         self.position = None
+        self.recent.clear()
 
     def set_aside(self, reason: str) -> None:
         """Move the file away and begin an empty one in its place."""
@@ -191,6 +206,7 @@ class Store:
             if state is not None:
                 _write_snapshot(connection, position.next_offset, state)
         self.position = position
+        self.recent.clear()
         self.segments_from = position.next_offset
         self.snapshot_offset = position.next_offset if state is not None else -1
 
@@ -231,6 +247,14 @@ class Store:
             if commit.snapshot is not None:
                 _write_snapshot(connection, commit.position.next_offset, commit.snapshot)
         self.position = commit.position
+        self.recent.append(
+            Stored(
+                commit.first_offset,
+                commit.position.next_offset,
+                commit.segment,
+                len(commit.alerts),
+            )
+        )
         if commit.snapshot is not None:
             self.snapshot_offset = commit.position.next_offset
         return entries
