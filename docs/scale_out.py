@@ -1,6 +1,6 @@
 """What a number of events a day needs, from figures that the benchmarks print.
 
-    python docs/scale_out.py --events-per-cpu-second 61046 --bytes-per-event 124.6
+    python docs/scale_out.py --events-per-cpu-second 80869 --bytes-per-event 112.8
 
 The figures are those of ``make bench-speed`` (``events_per_cpu_second``, ``bytes_per_event``) and,
 for the batch rows, of ``make bench-batch`` (``full_10m_s``: seconds of a full security run over 10
