@@ -92,7 +92,7 @@ def main() -> None:
         print(lines[-1], flush=True)
         figures |= {f"p50_ms_{name}": round(p50, 1), f"p99_ms_{name}": round(p99, 1)}
     if not QUICK:
-        write_section("bench-latency", lines)
+        write_section("bench-latency", [*lines, "", "```json", json.dumps(figures), "```"])
     print(json.dumps(figures))
 
 
