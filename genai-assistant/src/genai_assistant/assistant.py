@@ -246,13 +246,14 @@ class Assistant:
                 self._budget.check(asked_by)
         except ModelError as error:
             return as_they_are(findings.statements, ledger, f"degraded: {error}")
-        hidden = (
-            Pseudonyms.of(ledger.evidence, self._hidden_fields, asked.user, asked.address)
-            if self._hidden_fields is not None
-            else None
-        )
+        question, hidden = asked.question, None
+        if self._hidden_fields is not None:
+            named = (asked.user, asked.address, asked.alert_id, asked.event_id)
+            hidden = Pseudonyms.of(ledger.evidence, self._hidden_fields, *named)
+            # A name that the planner did not read cannot be told from a word: none is sent.
+            question = asked.reading()
         worded = await by_model(
-            self._model, asked.question, findings.statements, ledger, self._prompt_room, hidden
+            self._model, question, findings.statements, ledger, self._prompt_room, hidden
         )
         if self._budget:
             self._budget.spend(asked_by, worded.usage.cost_dollars)

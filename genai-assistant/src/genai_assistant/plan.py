@@ -1,5 +1,6 @@
 """What a question was read as: the kind, and what it limits itself to."""
 
+import json
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -52,3 +53,20 @@ class Plan:
     def scope_user(self) -> str | None:
         """The one user an answer may speak of; an alert or event names its own."""
         return None if self.alert_id or self.event_id or self.technique else self.user
+
+    def reading(self) -> str:
+        """Return the question as it was read, as JSON: no word that was not understood is in it."""
+        read = {
+            "kind": self.kind.value,
+            "window": self.window.label,
+            "user": self.user,
+            "address": self.address,
+            "alert": self.alert_id,
+            "event": self.event_id,
+            "technique": self.technique,
+            **(self.place.record() if self.place else {}),
+            "event_type": self.event_type,
+            "status": self.status,
+            "field": self.field,
+        }
+        return json.dumps({name: value for name, value in read.items() if value is not None})

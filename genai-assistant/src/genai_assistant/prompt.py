@@ -41,7 +41,7 @@ def prompt(
     """Return the chat messages; the fence around data is new for every call.
 
     Args:
-        question: As it was asked.
+        question: As it was asked, or as it was read.
         statements: What the model is to reword.
         evidence: The records behind them; those that find no room are named in the result.
         room: Characters of records at most.

@@ -19,6 +19,7 @@ PERSONAL_FIELDS = frozenset(
     {
         "address",
         "addresses",
+        "customer_id",
         "destination_ip",
         "email",
         "hostname",

@@ -42,7 +42,8 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
         "events": seen.total,
         "events_examined": len(seen.rows),
         "values": len(values),
-        "top": [{"value": name, "events": number} for name, number in values.most_common(SHOWN)],
+        # Named after the field: pseudonyms know personal values by the name of their field.
+        "top": [{field: name, "events": number} for name, number in values.most_common(SHOWN)],
         "back_to": min((row.timestamp for row in seen.rows), default=None),
     }
     cite = ledger.add("tops", REAL_TIME, record)
