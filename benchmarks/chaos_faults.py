@@ -20,6 +20,7 @@ from cut_network import Wire
 from running_system import Load, System
 
 from contracts.topics import SECURITY_EVENTS
+from local_stack.errors import ServiceError
 from speed_layer.testing import wait_for
 
 SERVICES = ("kafka", "speed-layer", "batch-layer", "serving-layer", "genai-assistant")
@@ -27,9 +28,11 @@ STAGES = ("ingestion", "detection", "models", "publication")
 PAUSE_SECONDS = 10.0
 BURST_SECONDS = 10.0
 BURST = 10
-DISK_BYTES = 2_000_000_000
+DISK_BYTES = 8_000_000_000
+"""Of the file system below the speed layer: a limit, memory is taken only for what is stored."""
 SLOW_MICROSECONDS = 50_000
 _ENDED = {"COMPLETED", "FAILED", "CANCELLED"}
+_RUN_SECONDS = 900
 _FAKETIME = ("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
              "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1")  # fmt: skip
 
@@ -84,9 +87,9 @@ def faults() -> list[Fault]:
             Fault(f"{PAUSE_SECONDS:g} s of no network: {wire}", partial(_cut, wire))
             for wire in ("serving to speed", "serving to batch", "assistant to serving")
         ),
-        Fault("disk full below the speed layer, 10 s", _fill_disk),
-        Fault("slow disk below the speed layer, 50 ms a call, 10 s", _slow_disk),
-        Fault("clock of the speed layer an hour ahead for 10 s, then an hour back", _clock),
+        Fault("disk full below the speed layer for 10 s", _fill_disk),
+        Fault("slow disk below the speed layer: 50 ms a call for 10 s", _slow_disk),
+        Fault("clock of the speed layer an hour ahead for 10 s and then an hour back", _clock),
         Fault("poisoned topic: 20,000 unreadable records", _poison, quick=True),
         Fault(f"burst: {BURST} times the load for {BURST_SECONDS:g} s", _burst, quick=True),
         Fault("power cut: every process at once", _power_cut),
@@ -112,13 +115,17 @@ def _cut(wire: str, scene: Scene) -> None:
 
 def _kill_in_stage(stage: str, scene: Scene) -> None:
     """Kill the batch layer as soon as a run says it is in the stage."""
-    for _ in range(5):  # a short stage may be over before it is seen
+
+    def met_or_over() -> str | None:
+        run = _run(scene.system, run_id)
+        met = (run.get("progress") or {}).get("stage") == stage
+        return "met" if met else "over" if run["status"] in _ENDED else None
+
+    for _ in range(3):  # a short stage may be over before it is seen
         run_id = start_run(scene.system)
-        while (run := _run(scene.system, run_id))["status"] not in _ENDED:
-            if run.get("progress") and run["progress"]["stage"] == stage:
-                scene.system.stack.kill("batch-layer")
-                return
-            time.sleep(0.02)
+        if wait_for(f"{stage} of a run", met_or_over, _RUN_SECONDS, every=0.02) == "met":
+            scene.system.stack.kill("batch-layer")
+            return
     raise NotHereError("the stage is over too soon to be met")
 
 
@@ -143,7 +150,9 @@ def finish_run(system: System) -> None:
         RuntimeError: It failed.
     """
     run_id = start_run(system)
-    wait_for("the end of a security run", lambda: _run(system, run_id)["status"] in _ENDED, 1200)
+    wait_for(
+        "the end of a security run", lambda: _run(system, run_id)["status"] in _ENDED, _RUN_SECONDS
+    )
     run = _run(system, run_id)
     if run["status"] != "COMPLETED":
         raise RuntimeError(f"security run {run_id}: {json.dumps(run)[:500]}")
@@ -158,14 +167,24 @@ def _run(system: System, run_id: str) -> dict[str, Any]:
 
 
 def _fill_disk(scene: Scene) -> None:
+    """Leave the speed layer's file system no room, then all of it again."""
     if not scene.small_disk:
         raise NotHereError("no file system of one's own (unshare)")
-    ballast = scene.store / "ballast"
-    room = os.statvfs(scene.store)
-    with ballast.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, max(1, room.f_bavail * room.f_frsize - 65_536))
+    wait_for("a disk without room", lambda: _shrunk(scene.store), 10)
     time.sleep(PAUSE_SECONDS)
-    ballast.unlink()
+    if not _resized(scene.store, DISK_BYTES):
+        raise RuntimeError("the disk cannot be given its room back")
+
+
+def _shrunk(store: Path) -> bool:
+    """Make the file system as small as what it holds; False if it has just grown past that."""
+    room = os.statvfs(store)
+    return _resized(store, (room.f_blocks - room.f_bfree) * room.f_frsize)
+
+
+def _resized(store: Path, size_bytes: int) -> bool:
+    command = ["mount", "-o", f"remount,size={size_bytes}", str(store)]
+    return subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
 def _slow_disk(scene: Scene) -> None:
@@ -180,7 +199,7 @@ def _slow_disk(scene: Scene) -> None:
     try:
         with suppress(subprocess.TimeoutExpired):
             tracer.wait(PAUSE_SECONDS)
-            raise NotHereError("strace may not attach")
+            raise NotHereError("strace may not attach to the speed layer")
     finally:
         tracer.terminate()
         tracer.wait()
@@ -240,5 +259,5 @@ def _burst(scene: Scene) -> None:
 
 def _power_cut(scene: Scene) -> None:
     for service in SERVICES:
-        with suppress(ProcessLookupError):
+        with suppress(ServiceError):  # it has ended already, for want of the one before it
             scene.system.stack.kill(service)

@@ -189,6 +189,11 @@ class Load:
         """Events that the broker has acknowledged."""
         return self._acknowledged.value
 
+    @property
+    def has_died(self) -> bool:
+        """Whether the producer has ended by an error, so that there is no load any more."""
+        return bool(self._process.exitcode)
+
 
 def _produce(
     servers: str,
@@ -298,12 +303,14 @@ class Client:
         with self._lock:
             found: dict[str, Seen] = {}
             self._seen = found
-        yield found
-        with self._lock:
-            self._seen = {}
-            for seen in found.values():  # a service that never came back
-                silence = time.monotonic() - seen.answered_at
-                seen.longest_silence = max(seen.longest_silence, silence)
+        try:
+            yield found
+        finally:
+            with self._lock:
+                self._seen = {}
+                for seen in found.values():  # a service that never came back
+                    silence = time.monotonic() - seen.answered_at
+                    seen.longest_silence = max(seen.longest_silence, silence)
 
     def _ask(self, name: str, ask: Callable[[httpx.Client], float], every: float) -> None:
         with httpx.Client(timeout=5, trust_env=False) as http:
