@@ -5,10 +5,14 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 
+import httpx
 import pytest
 
-from serving_layer.testing import alert_record, event_record, wait_until
+from serving_layer.testing import LogPartition, alert_record, event_record, wait_until
 from streamguard_cli import alerts
 from streamguard_cli.__main__ import main
 from streamguard_cli.service import Service
@@ -147,10 +151,44 @@ def test_following_shows_the_newest_then_each_new_one(serving):
     found.close()
 
 
-def raised(part, alert_id):
+@dataclass(frozen=True)
+class CutOff(Service):
+    """Loses its first stream before the first alert; then `names` are raised."""
+
+    part: LogPartition
+    names: list[str]
+
+    @contextmanager
+    def stream(self, path, headers, timeout, **params):
+        with super().stream(path, headers, timeout, **params) as response:
+            if "Last-Event-ID" not in headers:
+                response.iter_lines = partial(self.cut, response.iter_lines(), params)
+            yield response
+
+    def cut(self, lines, params):
+        yield from (next(lines), next(lines))
+        for name in self.names:
+            raised(self.part, name, params["user"])
+        wait_until(
+            lambda: self.get("/api/alerts/count", **params)["count"] == len(self.names),
+            "the alerts",
+        )
+        raise httpx.ReadError("cut off")
+
+
+def test_following_loses_nothing_where_the_stream_breaks_before_the_first_alert(serving):
+    names = [f"alert-grace-{n}" for n in range(3)]
+    service = CutOff(serving.url, serving.speed.partition(TOPIC, 0), names)
+    found = alerts.live(service, {"user": "grace"}, 1)  # the list would show one, not three
+
+    assert [next(found)["alert_id"] for _ in names] == names
+    found.close()
+
+
+def raised(part, alert_id, user="frank"):
     offset = part.next_offset
-    part.alerts.append(alert_record(TOPIC, 0, offset, alert_id=alert_id, user_id="frank"))
-    part.append([event_record(offset, user="frank")])
+    part.alerts.append(alert_record(TOPIC, 0, offset, alert_id=alert_id, user_id=user))
+    part.append([event_record(offset, user=user)])
 
 
 def test_completion_in_bash_offers_verbs_and_their_flags(capsys, tmp_path):

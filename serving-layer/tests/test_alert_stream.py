@@ -13,6 +13,16 @@ from serving_layer.views.streams import stream_code
 TOPIC = "security-events"
 
 
+def first_id(stack, **params):
+    """Return what a stream says before its first alert; it is broken off then."""
+    with stack.http.stream("GET", "/api/alerts/stream", params=params) as response:
+        lines = response.iter_lines()
+        message = [next(lines), next(lines)]
+    name, _, value = message[0].partition(": ")
+    assert (name, message[1]) == ("id", "")  # without data, EventSource keeps it and shows nothing
+    return value
+
+
 @contextmanager
 def connected(stack, last_event_id=None, **params):
     """Yield a function that reads the next alert as (id, offset)."""
@@ -72,6 +82,32 @@ def test_a_client_that_comes_back_gets_what_it_missed_once(stack):
         assert following()[1] == 7
 
 
+def test_a_stream_that_breaks_before_its_first_alert_is_taken_up_again(stack):
+    part = stack.speed.partition(TOPIC, 0)
+    raise_alerts(part, 1)
+    stack.start()
+    last = first_id(stack)
+    assert last == "security-events/0@2"
+    raise_alerts(part, *range(3, 9))
+    stack.wait("/api/alerts/count", lambda body: body["count"] == 7)
+
+    with connected(stack, last) as following:
+        assert [following()[1] for _ in range(6)] == list(range(3, 9))
+
+
+def test_a_stream_of_nothing_yet_can_be_taken_up_again(stack):
+    stack.start(ready=False)
+    stack.wait("/api/health/status", lambda body: body["run_id"] is None)
+    wait_until(lambda: stack.get("/api/events").status_code == 200, "an empty view")
+    last = first_id(stack)
+    assert last == "beginning"
+    raise_alerts(stack.speed.partition(TOPIC, 0), 1)
+    stack.wait("/api/alerts/count", lambda body: body["count"] == 1)
+
+    with connected(stack, last) as following:
+        assert following()[1] == 1
+
+
 def test_alerts_of_one_event_are_told_apart(stack):
     part = stack.speed.partition(TOPIC, 0)
     part.alerts += [alert_record(TOPIC, 0, 1, alert_id=name) for name in "ab"]
@@ -112,3 +148,4 @@ def test_positions_survive_their_text():
     positions = {stream_code(TOPIC, 3): Sent(7, 2), stream_code("user-events", 0): Sent(0)}
 
     assert parse_positions(format_positions(positions)) == positions
+    assert parse_positions(format_positions({})) == {}

@@ -153,10 +153,11 @@ def follow(service: Service, options: argparse.Namespace) -> int:
 def live(service: Service, filters: dict[str, Any], newest: int) -> Iterator[Json]:
     """Yield the newest alerts, oldest of them first, then new ones for ever.
 
-    The stream is opened before the list is asked for, and taken up again where it broke off.
+    The stream says first where it stands, in an id without an alert; only then the list is asked
+    for. What is raised after that id comes by the stream, which is taken up again by its last id.
     """
     last_id: str | None = None
-    shown: set[str] = set()
+    shown: set[str] | None = None
     connected = False
     pause = _FIRST_PAUSE_SECONDS
     timeout = httpx.Timeout(30.0, read=_SILENCE_SECONDS)
@@ -165,13 +166,13 @@ def live(service: Service, filters: dict[str, Any], newest: int) -> Iterator[Jso
         try:
             with service.stream("/api/alerts/stream", headers, timeout, **filters) as response:
                 connected, pause = True, _FIRST_PAUSE_SECONDS
-                if last_id is None:  # no place in the stream yet: the list closes the gap
-                    listed = service.rows("/api/alerts", newest, **filters)["data"][::-1]
-                    yield from (each for each in listed if each["alert_id"] not in shown)
-                    shown |= {each["alert_id"] for each in listed}
                 for event_id, alert in _events(response):
+                    if shown is None:
+                        listed = service.rows("/api/alerts", newest, **filters)["data"][::-1]
+                        shown = {each["alert_id"] for each in listed}
+                        yield from listed
                     last_id = event_id
-                    if alert["alert_id"] not in shown:
+                    if alert is not None and alert["alert_id"] not in shown:
                         yield alert
             reason = "the stream ended"
         except httpx.TransportError as error:
@@ -185,18 +186,18 @@ def live(service: Service, filters: dict[str, Any], newest: int) -> Iterator[Jso
         pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
 
-def _events(response: httpx.Response) -> Iterator[tuple[str, Json]]:
-    """Yield (event id, alert) of a stream of server-sent events."""
-    event_id, data = "", ""
+def _events(response: httpx.Response) -> Iterator[tuple[str, Json | None]]:
+    """Yield (event id, alert) of a stream of server-sent events; None for an id that stands alone."""
+    event_id, told, data = "", "", ""
     for line in response.iter_lines():
         name, _, value = line.partition(": ")
         if name == "id":
             event_id = value
         elif name == "data":
             data = value
-        elif not line and data:
-            yield event_id, json.loads(data)
-            data = ""
+        elif not line and (data or event_id != told):  # pings have neither
+            yield event_id, json.loads(data) if data else None
+            told, data = event_id, ""
 
 
 def _login() -> str:

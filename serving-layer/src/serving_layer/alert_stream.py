@@ -2,7 +2,9 @@
 
 An event id of the stream names, for every partition, the offset up to which its alerts were sent
 (``+n``: and n alerts raised by the event at that offset). Offsets survive restarts and published
-runs, so a client that comes back with its last id gets every alert in between, once.
+runs, so a client that comes back with its last id gets every alert in between, once. A partition
+that an id does not name is sent from its beginning; an id that would name none is ``beginning``,
+because an empty id makes a client forget its last one.
 """
 
 import asyncio
@@ -20,6 +22,8 @@ from serving_layer.views.snapshot import Snapshot, Views
 from serving_layer.views.streams import stream_code, stream_name
 
 LAST_EVENT_ID = "Last-Event-ID"
+
+_BEGINNING = "beginning"
 
 _ENTRY = re.compile(
     r"(?P<topic>[\w.-]{1,249})/(?P<partition>\d{1,5})@(?P<offset>\d{1,18})(\+(?P<sent>\d{1,6}))?"
@@ -61,6 +65,8 @@ def parse_positions(text: str) -> Positions:
         ParameterError: If it is none of ours.
     """
     positions: Positions = {}
+    if text == _BEGINNING:
+        return positions
     for part in filter(None, text.split(",")):
         found = _ENTRY.fullmatch(part.strip())
         if found is None:
@@ -75,10 +81,11 @@ def parse_positions(text: str) -> Positions:
 
 def format_positions(positions: Mapping[int, Sent]) -> str:
     """Return the event id of positions."""
-    return ",".join(
+    parts = [
         f"{stream_name(stream)}@{sent.offset}" + (f"+{sent.already}" if sent.already else "")
         for stream, sent in sorted(positions.items())
-    )
+    ]
+    return ",".join(parts) or _BEGINNING
 
 
 def positions_now(snapshot: Snapshot) -> Positions:

@@ -12,7 +12,12 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from contracts.alerts import Alert
 from contracts.api import Count, Page, Source
 from serving_layer import examples
-from serving_layer.alert_stream import alerts_live, parse_positions, positions_now
+from serving_layer.alert_stream import (
+    alerts_live,
+    format_positions,
+    parse_positions,
+    positions_now,
+)
 from serving_layer.answers import alert_body, alerts_response, json_response
 from serving_layer.cases.states import Status, Verdict
 from serving_layer.errors import NotFoundError
@@ -80,7 +85,8 @@ async def count_alerts(
             "description": "Server-sent events of type `alert`.",
             "content": {
                 "text/event-stream": {
-                    "example": "event: alert\nid: security-events/2@18231+1\ndata: {...}\n\n"
+                    "example": "id: security-events/2@18231\n\n"
+                    "event: alert\nid: security-events/2@18240+1\ndata: {...}\n\n"
                 }
             },
         },
@@ -101,12 +107,15 @@ async def stream_alerts(
 ) -> EventSourceResponse:
     """Stream alerts as they are raised; a client that reconnects misses none.
 
-    Without `Last-Event-ID` the stream begins with the next alert.
+    Without `Last-Event-ID` the stream begins with the next alert. Its first message has only an id,
+    which a browser's `EventSource` keeps and does not dispatch: a client that loses the stream
+    before the first alert sends that id.
     """
     snapshot = services.views.current()
     positions = positions_now(snapshot) if last_event_id is None else parse_positions(last_event_id)
 
     async def events() -> AsyncIterator[ServerSentEvent]:
+        yield ServerSentEvent(id=format_positions(positions))
         live = alerts_live(services.views, services.bell, wanted, positions, services.cases)
         async for event_id, entry, source in live:
             data = orjson.dumps(alert_body(entry.record, source, services.cases)).decode()
