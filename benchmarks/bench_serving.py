@@ -25,6 +25,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -382,27 +383,35 @@ def play_speed_layer(port: int, events: data.Repeated, seam: int, held: int) -> 
             }
         )
 
-    async def segments(request: Request) -> Response:
+    async def tail(request: Request) -> Response:
         query = request.query_params
-        start = int(query["from_offset"])
+        after = [text.rsplit(":", 2) for text in query.getlist("after")]
+        starts = {int(number): int(offset) for _, number, offset in after}
         deadline = time.time() + int(query["wait_ms"]) / 1000
-        while (end := next_offset()) <= start:
+        while (end := next_offset()) <= min(starts.values()):
             if time.time() > deadline:
                 return Response(status_code=204)
             await asyncio.sleep(TICK_SECONDS / 5)
-        rows = tables[int(query["partition"])].slice(start - seam, end - start)
-        now = pa.array(np.full(rows.num_rows, int(time.time() * 1000)))
-        at = SEGMENT_SCHEMA.get_field_index("ingested_at")
-        rows = rows.set_column(at, SEGMENT_SCHEMA.field(at), now)
-        headers = {"X-First-Offset": str(start), "X-Next-Offset": str(end), "X-Alerts": "0"}
-        return Response(ipc_bytes(rows), headers=headers)
+        ranges: list[dict[str, Any]] = []
+        content: list[bytes] = []
+        for number, start in starts.items():
+            if end <= start:
+                continue
+            rows = tables[number].slice(start - seam, end - start)
+            now = pa.array(np.full(rows.num_rows, int(time.time() * 1000)))
+            at = SEGMENT_SCHEMA.get_field_index("ingested_at")
+            content.append(ipc_bytes(rows.set_column(at, SEGMENT_SCHEMA.field(at), now)))
+            covered = {"first_offset": start, "next_offset": end, "alerts": 0}
+            where = {"topic": SECURITY_EVENTS, "partition": number}
+            ranges.append(where | covered | {"bytes": len(content[-1])})
+        return Response(b"".join(content), headers={"X-Ranges": json.dumps(ranges)})
 
     async def features(request: Request) -> Response:
         return JSONResponse({"user": request.path_params["user"], "total_events": 1})
 
     routes = [
         Route("/positions", positions),
-        Route("/segments", segments),
+        Route("/tail", tail),
         Route("/features/{user}", features),
     ]
     uvicorn.run(Starlette(routes=routes), host="127.0.0.1", port=port, log_level="error")

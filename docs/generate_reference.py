@@ -170,7 +170,7 @@ def applications() -> dict[str, FastAPI]:
 INTRODUCTIONS = {
     "speed_layer": (
         "Port 9101. Answers for the partitions that this process owns. How the serving layer uses "
-        "`/positions`, `/segments` and `/alerts`: [data formats](data-formats.md)."
+        "`/positions`, `/tail` and `/alerts`: [data formats](data-formats.md)."
     ),
     "batch_layer": (
         "Port 8080. Keys are camelCase. Every call but `/metrics` and `/stop` is refused with 503 "
@@ -198,6 +198,11 @@ NOTES: dict[str, dict[str, tuple[str, str]]] = {
             "Arrow stream, headers `X-First-Offset`, `X-Next-Offset`, `X-Alerts`; 204 when nothing "
             "came within `wait_ms`",
             "404 not the owner, 410 `{segments_from}` pruned, 422",
+        ),
+        "GET /tail": (
+            "Arrow streams, one after the other, header `X-Ranges`; 204 when nothing came within "
+            "`wait_ms`",
+            "422",
         ),
         "GET /alerts": (
             "`{alerts[{topic, partition, offset, ...alert}]}`",

@@ -115,7 +115,7 @@ fraction = st.floats(0, 1)
 operations = st.lists(
     st.one_of(
         st.tuples(st.just("tail"), st.integers(0, 2), fraction),
-        st.tuples(st.just("tail"), st.integers(0, 2), fraction),
+        st.tuples(st.just("tail all"), st.none(), fraction),
         st.tuples(st.just("resend"), st.integers(0, 2), fraction),
         st.tuples(st.just("rebalance"), st.integers(0, 2), fraction),
         st.tuples(st.just("fail"), st.none(), st.none()),
@@ -249,33 +249,41 @@ class World:
         coverage = self.views.current().realtime.coverage
         return coverage[stream_code(*PARTITIONS[part])]
 
-    def send(self, part, start, end):
-        """Play one answer of the speed layer."""
+    def send(self, *ranges):
+        """Play one answer of the speed layer: a range of each of some partitions."""
+        self.before = self.views.current()
+        self.views.append([self.segment(*each) for each in ranges])
+
+    def segment(self, part, start, end):
         rows = [r for r in self.records[part] if start <= r["offset"] < end]
         stream = stream_code(*PARTITIONS[part])
-        self.before = self.views.current()
-        self.views.append(
-            Segment(stream, start, end, segment_table(rows), self.alerts(part, start, end))
-        )
+        return Segment(stream, start, end, segment_table(rows), self.alerts(part, start, end))
+
+    def coming(self, part, share):
+        """What the speed layer sends next of a partition."""
+        start = self.held(part).next_offset
+        return part, start, start + round(share * (self.lengths[part] - start))
 
     def apply(self, operation):
         name, what, how_far = operation
         if name == "tail":
-            start = self.held(what).next_offset
-            end = start + round(how_far * (self.lengths[what] - start))
+            _, start, end = self.coming(what, how_far)
             if end > start:
-                self.send(what, start, end)
+                self.send((what, start, end))
+        elif name == "tail all":
+            ranges = [self.coming(part, how_far) for part in range(len(PARTITIONS))]
+            self.send(*[each for each in ranges if each[2] > each[1]])
         elif name == "resend":  # a rebuilt store answers from further back
             held = self.held(what)
             start = round(how_far * held.next_offset)
-            self.send(what, start, self.lengths[what])
+            self.send((what, start, self.lengths[what]))
         elif name == "rebalance":  # the new owner is behind, then catches up
             held = self.held(what).next_offset
             behind = round(how_far * held)
             if behind:
-                self.send(what, 0, behind)
+                self.send((what, 0, behind))
             if held < self.lengths[what]:
-                self.send(what, held, self.lengths[what])
+                self.send((what, held, self.lengths[what]))
         elif name == "fail":  # a run cannot be loaded: what is served stays
             self.views.set_incomplete("the published run cannot be loaded")
         elif name == "publish":
@@ -482,7 +490,7 @@ def injected(records, next_offset):
     views.publish(BatchView())
     stream = stream_code("security-events", 0)
     views.open(stream, 0)
-    views.append(Segment(stream, 0, next_offset, segment_table(records)))
+    views.append([Segment(stream, 0, next_offset, segment_table(records))])
     return consistency(views.current(), {stream: Position(0, next_offset, 0)})
 
 

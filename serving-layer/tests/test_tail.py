@@ -143,6 +143,29 @@ def test_a_partition_that_nobody_serves_makes_answers_incomplete(stack):
     assert offsets(body) == [0]
 
 
+def test_a_partition_that_cannot_be_read_holds_up_no_other(stack):
+    bad, good = stack.speed.partition(TOPIC, 0), stack.speed.partition(TOPIC, 1)
+    bad.append([event_record(0)])
+    bad.segments_from = 1  # pruned, and no run has it
+    stack.start(ready=False)
+
+    good.append([event_record(offset) for offset in range(3)])
+    body = stack.wait("/api/events", lambda page: len(page.get("data", ())) == 3)
+    assert body["complete"] is False
+
+    bad.segments_from = 0
+    stack.wait("/api/events", lambda page: page["complete"] and len(page["data"]) == 4)
+
+
+def test_a_partition_that_comes_later_is_tailed_beside_one_that_rests(stack):
+    stack.speed.partition(TOPIC, 0).append([event_record(0)])
+    stack.start()
+
+    stack.speed.partition(TOPIC, 1).append([event_record(7)])
+
+    stack.wait("/api/events", lambda page: page["complete"] and len(page["data"]) == 2)
+
+
 def test_a_speed_store_that_is_rebuilt_repeats_nothing(stack):
     records = [event_record(offset) for offset in range(10)]
     stack.speed.partition(TOPIC, 0).append(records)

@@ -1,16 +1,18 @@
 """HTTP client of one speed instance."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 import httpx
+import orjson
 import pyarrow as pa
 
 from contracts.views import SEGMENT_SCHEMA
 from serving_layer.errors import ServingError
 from serving_layer.views.realtime import Segment
-from serving_layer.views.streams import stream_code, topic_partition
+from serving_layer.views.streams import stream_code, stream_name, topic_partition
 
 _GRACE_SECONDS = 10.0
 """How much longer than the long poll an answer may take."""
@@ -42,6 +44,15 @@ class PartitionPosition:
     skipped: int
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What one partition's owner answered: a segment, or what is wrong."""
+
+    stream: int
+    segment: Segment | None = None
+    failure: SpeedError | None = None
+
+
 class SpeedClient:
     """Asks one instance; every method raises ``SpeedError`` when it cannot answer."""
 
@@ -57,30 +68,75 @@ class SpeedClient:
         except (ValueError, KeyError, TypeError) as error:
             raise SpeedError(f"{self.url}/positions: unexpected answer: {error!r}") from error
 
-    async def segment(self, stream: int, from_offset: int, wait_ms: int) -> Segment | None:
-        """Return committed rows from an offset on with their alerts; None if none came in time."""
-        topic, partition = topic_partition(stream)
-        where = {"topic": topic, "partition": partition}
+    async def tail(self, offsets: Mapping[int, int], wait_ms: int) -> list[Answered]:
+        """Return what partitions committed from given offsets on; nothing if none came in time.
+
+        Args:
+            offsets: Where to go on, by stream.
+            wait_ms: How long the instance may wait for the first.
+        """
+        after = [_place(stream, offset) for stream, offset in offsets.items()]
         response = await self._get(
-            "/segments",
-            {**where, "from_offset": from_offset, "wait_ms": wait_ms},
-            timeout=wait_ms / 1000 + _GRACE_SECONDS,
+            "/tail", {"after": after, "wait_ms": wait_ms}, timeout=wait_ms / 1000 + _GRACE_SECONDS
         )
         if response.status_code == httpx.codes.NO_CONTENT:
-            return None
+            return []
+        answered: list[Answered] = []
+        start = 0
+        for stream, found, size in self._ranges(response):
+            if isinstance(found, SpeedError):
+                answered.append(Answered(stream, failure=found))
+                continue
+            part, start = response.content[start : start + size], start + size
+            answered.append(await self._answered(stream, found, part, offsets))
+        return answered
+
+    def _ranges(
+        self, response: httpx.Response
+    ) -> list[tuple[int, tuple[int, int, int] | SpeedError, int]]:
+        """Return stream, (first offset, next offset, alerts) or what is wrong, and bytes."""
+        found: list[tuple[int, tuple[int, int, int] | SpeedError, int]] = []
         try:
-            first = int(response.headers.get("X-First-Offset", from_offset))
-            following = int(response.headers["X-Next-Offset"])
-            rows = pa.ipc.open_stream(response.content).read_all().cast(SEGMENT_SCHEMA)
-            alerts = []
-            if int(response.headers.get("X-Alerts", 0)):
-                bounds = {"from_offset": first, "to_offset": following}
-                alerts = (await self._get("/alerts", where | bounds)).json()["alerts"]
-        except (pa.ArrowInvalid, ValueError, KeyError) as error:
-            raise SpeedError(f"{self.url}/segments: unexpected answer: {error!r}") from error
-        if first != from_offset or following <= first:
-            raise SpeedError(f"{self.url} sent [{first}, {following}), asked from {from_offset}")
-        return Segment(stream, first, following, rows, alerts)
+            for each in orjson.loads(response.headers["X-Ranges"]):
+                stream = stream_code(each["topic"], each["partition"])
+                if "segments_from" in each:
+                    found.append((stream, PrunedError(f"{self.url} has pruned these rows"), 0))
+                elif "next_offset" not in each:
+                    gone = NotOwnedError(f"{self.url} does not own {stream_name(stream)}")
+                    found.append((stream, gone, 0))
+                else:
+                    bounds = each["first_offset"], each["next_offset"], each["alerts"]
+                    found.append((stream, bounds, each["bytes"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise SpeedError(f"{self.url}/tail: unexpected answer: {error!r}") from error
+        return found
+
+    async def _answered(
+        self, stream: int, bounds: tuple[int, int, int], part: bytes, offsets: Mapping[int, int]
+    ) -> Answered:
+        """Read one range. What is wrong with it holds up no other partition."""
+        first, following, raised = bounds
+        if first != offsets.get(stream) or following <= first:
+            sent = f"{self.url} sent [{first}, {following}) of {stream_name(stream)}"
+            return Answered(stream, failure=SpeedError(sent))
+        try:
+            rows = pa.ipc.open_stream(part).read_all()
+            if rows.schema != SEGMENT_SCHEMA:
+                rows = rows.cast(SEGMENT_SCHEMA)
+            alerts = await self._alerts(stream, first, following) if raised else []
+        except SpeedError as error:
+            return Answered(stream, failure=error)
+        except (pa.ArrowException, ValueError, KeyError, OSError) as error:
+            wrong = SpeedError(f"{self.url}/tail: {stream_name(stream)}: {error!r}")
+            return Answered(stream, failure=wrong)
+        return Answered(stream, Segment(stream, first, following, rows, alerts))
+
+    async def _alerts(self, stream: int, first: int, following: int) -> list[dict[str, Any]]:
+        topic, partition = topic_partition(stream)
+        where = {"topic": topic, "partition": partition}
+        bounds = {"from_offset": first, "to_offset": following}
+        found: list[dict[str, Any]] = (await self._get("/alerts", where | bounds)).json()["alerts"]
+        return found
 
     async def features(self, user: str) -> dict[str, Any]:
         """Return a user's live features.
@@ -114,6 +170,11 @@ class SpeedClient:
         if response.is_error:
             raise SpeedError(f"{self.url}{path} answers {response.status_code}")
         return response
+
+
+def _place(stream: int, offset: int) -> str:
+    topic, partition = topic_partition(stream)
+    return f"{topic}:{partition}:{offset}"
 
 
 def _position(body: dict[str, Any]) -> PartitionPosition:

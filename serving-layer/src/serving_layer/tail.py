@@ -1,15 +1,15 @@
 """Tail every speed instance into the realtime view.
 
-Two kinds of tasks run on the event loop: one per instance asks what it owns (``/positions``), one
-per partition long-polls its owner for the segments behind what is held. Whatever fails, what is
-held stays; answers say that they are incomplete, and why, until the tail is in sync again.
+Two tasks per instance run on the event loop: one asks what it owns (``/positions``), one
+long-polls it for what lies behind what is held, all its partitions in one request (``/tail``).
+Whatever fails, what is held stays; answers say that they are incomplete, and why, until the tail
+is in sync again. One partition's failure holds up no other.
 """
 
 import asyncio
-import contextlib
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from contracts.log_lines import at
 from serving_layer.metrics import Metrics
 from serving_layer.settings import Settings
 from serving_layer.speed_client import (
+    Answered,
     NotOwnedError,
     PartitionPosition,
     PrunedError,
@@ -27,6 +28,7 @@ from serving_layer.speed_client import (
 )
 from serving_layer.views.accounts import Position
 from serving_layer.views.index import merged
+from serving_layer.views.realtime import Segment
 from serving_layer.views.snapshot import Snapshot, Views
 from serving_layer.views.streams import stream_name, topic_partition
 from serving_layer.views.tiers import mergeable
@@ -49,6 +51,15 @@ class Partition:
     pending: Position | None = None
     in_sync_at: float = field(default_factory=time.monotonic)
     failure: str | None = None
+    retry_seconds: float = _FIRST_RETRY_SECONDS
+    retry_at: float = 0.0
+    """Of ``time.monotonic``: not asked for before, because something was wrong with it."""
+
+    def failed(self, reason: str) -> None:
+        """Leave it alone for a while, longer each time."""
+        self.failure = reason
+        self.retry_at = time.monotonic() + self.retry_seconds
+        self.retry_seconds = min(self.retry_seconds * 2, _LAST_RETRY_SECONDS)
 
 
 class Tail:
@@ -69,22 +80,18 @@ class Tail:
         self._interval = settings.positions_interval.total_seconds()
         self._wait_ms = int(settings.long_poll.total_seconds() * 1000)
         self._down: dict[str, str] = {client.url: "not asked yet" for client in self._clients}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._wakes: dict[int, asyncio.Event] = {}
+        self._wakes = {client.url: asyncio.Event() for client in self._clients}
+        """Set when an instance has to be asked for something else than it is being asked for."""
         self.partitions: dict[int, Partition] = {}
         views.listeners.append(self._on_exchange)
 
     async def run(self) -> None:
         """Tail until cancelled."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                for client in self._clients:
-                    group.create_task(self._follow_positions(client))
-                group.create_task(self._merge_large())
-        finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        async with asyncio.TaskGroup() as group:
+            for client in self._clients:
+                group.create_task(self._follow_positions(client))
+                group.create_task(self._follow_commits(client))
+            group.create_task(self._merge_large())
 
     @property
     def clients(self) -> list[SpeedClient]:
@@ -159,70 +166,102 @@ class Tail:
         if partition is None:
             partition = Partition(position, client, catch_up_to=position.next_offset)
             self.partitions[stream] = partition
-            self._wakes[stream] = asyncio.Event()
-            self._start(self._tail(stream, partition))
+            self._wakes[client.url].set()
         if partition.owner is not client:
+            self._wakes[client.url].set()
             name, where = stream_name(stream), at(*topic_partition(stream))
             logger.info("%s is served by %s", name, client.url, extra=where)
         partition.reported, partition.owner = position, client
         partition.failure = None
         partition.pending = Position(position.first_offset, position.next_offset, position.skipped)
-        self._wakes[stream].set()
         self._confirm(stream, partition)
 
-    async def _tail(self, stream: int, partition: Partition) -> None:
-        """Poll the owner of one partition, whoever that is at the time."""
-        retry = _FIRST_RETRY_SECONDS
+    async def _follow_commits(self, client: SpeedClient) -> None:
+        """Poll one instance for the partitions that it owns at the time."""
+        wake, retry = self._wakes[client.url], _FIRST_RETRY_SECONDS
         while True:
-            wake = self._wakes[stream]
             wake.clear()
-            held = self._views.current().realtime.coverage[stream].next_offset
-            owner = partition.owner
-            if owner is None:
-                await wake.wait()
+            offsets, wait_ms = self._wanted(client)
+            if not offsets:
+                await _either(wake.wait(), asyncio.sleep(wait_ms / 1000))
                 continue
             try:
-                await self._poll(owner, stream, held)
-            except NotOwnedError:
-                if partition.owner is owner:
-                    partition.owner = None
-            except PrunedError as error:
-                self._reload_run()
-                await self._failed(partition, str(error), retry)
+                answered = await _either(client.tail(offsets, wait_ms), wake.wait())
+                if isinstance(answered, list):
+                    self._take(client, offsets, answered)
             except SpeedError as error:
-                await self._failed(partition, str(error), retry)
-                retry = min(retry * 2, _LAST_RETRY_SECONDS)
-                continue
+                reason = str(error)
             except Exception as error:  # an answer nobody foresaw must not end the tail for good
-                logger.exception(
-                    "tailing %s", stream_name(stream), extra=at(*topic_partition(stream))
-                )
-                await self._failed(partition, f"{type(error).__name__}: {error}", retry)
-                retry = min(retry * 2, _LAST_RETRY_SECONDS)
+                logger.exception("tailing %s", client.url)
+                reason = f"{type(error).__name__}: {error}"
+            else:
+                retry = _FIRST_RETRY_SECONDS
                 continue
-            retry = _FIRST_RETRY_SECONDS
+            for partition in self._owned_by(client).values():
+                partition.failure = reason
+            self._report()
+            await asyncio.sleep(retry)
+            retry = min(retry * 2, _LAST_RETRY_SECONDS)
 
-    async def _failed(self, partition: Partition, reason: str, retry: float) -> None:
-        partition.failure = reason
-        self._report()
-        await asyncio.sleep(retry)
+    def _owned_by(self, client: SpeedClient) -> dict[int, Partition]:
+        return {stream: each for stream, each in self.partitions.items() if each.owner is client}
 
-    async def _poll(self, owner: SpeedClient, stream: int, held: int) -> None:
-        segment = await owner.segment(stream, held, self._wait_ms)
-        partition = self.partitions[stream]
-        if segment is not None or partition.reported.next_offset >= held:
-            partition.in_sync_at = time.monotonic()  # not while the owner rebuilds its store
-        partition.failure = None
-        coverage = self._views.current().realtime.coverage[stream]
+    def _wanted(self, client: SpeedClient) -> tuple[dict[int, int], int]:
+        """Return where to go on, by stream, and for how many ms to wait for the first."""
+        now, wait_ms = time.monotonic(), self._wait_ms
+        offsets: dict[int, int] = {}
+        coverage = self._views.loaded.realtime.coverage if self._views.loaded else {}
+        for stream, partition in self._owned_by(client).items():
+            if partition.retry_at > now:
+                wait_ms = min(wait_ms, int(1000 * (partition.retry_at - now)) + 1)
+            elif stream in coverage:
+                offsets[stream] = coverage[stream].next_offset
+        return offsets, wait_ms
+
+    def _take(
+        self, client: SpeedClient, offsets: Mapping[int, int], answered: Sequence[Answered]
+    ) -> None:
+        """Hold what came, and note what is wrong."""
+        failures = {each.stream: each.failure for each in answered if each.failure}
+        for stream, held in offsets.items():
+            partition = self.partitions[stream]
+            if stream in failures:
+                self._refused(client, partition, failures[stream])
+                continue
+            partition.failure, partition.retry_seconds = None, _FIRST_RETRY_SECONDS
+            came = any(each.stream == stream for each in answered)
+            if came or partition.reported.next_offset >= held:
+                partition.in_sync_at = time.monotonic()  # not while the owner rebuilds its store
+        coverage = self._views.current().realtime.coverage
         # A run published meanwhile may have moved the seam: appending skips what it took over, and
         # after a run was taken back the segment lies too far ahead.
-        if segment is not None and segment.first_offset <= coverage.next_offset:
-            self._views.append(segment)
+        segments = [
+            each.segment
+            for each in answered
+            if each.segment and each.segment.first_offset <= coverage[each.stream].next_offset
+        ]
+        if segments:
+            self._views.append(segments)
+            self._observe_delay(segments)
+        for stream in offsets:
+            self._confirm(stream, self.partitions[stream])
+        self._report()
+
+    def _refused(self, client: SpeedClient, partition: Partition, failure: SpeedError) -> None:
+        if isinstance(failure, NotOwnedError):
+            if partition.owner is client:
+                partition.owner = None
+            return
+        if isinstance(failure, PrunedError):
+            self._reload_run()
+        partition.failed(str(failure))
+
+    def _observe_delay(self, segments: Sequence[Segment]) -> None:
+        now = time.time()
+        for segment in segments:
             if segment.rows.num_rows:
                 newest = segment.rows["ingested_at"][-1].as_py()
-                self._metrics.delay.observe(max(0.0, time.time() - newest / 1000))
-        self._confirm(stream, partition)
-        self._report()
+                self._metrics.delay.observe(max(0.0, now - newest / 1000))
 
     def _confirm(self, stream: int, partition: Partition) -> None:
         held = self._views.current().realtime.coverage[stream].next_offset
@@ -241,7 +280,8 @@ class Tail:
             if partition and before and covered.next_offset < before.next_offset:
                 partition.catch_up_to = before.next_offset
                 partition.confirmed = None
-                self._wakes[stream].set()
+                if partition.owner is not None:
+                    self._wakes[partition.owner.url].set()
         self._report()
 
     def _report(self) -> None:
@@ -276,14 +316,14 @@ class Tail:
             if group:
                 self._views.merge(group, await asyncio.to_thread(merged, group))
 
-    def _start(self, tail: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(tail)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        with contextlib.suppress(asyncio.CancelledError):
-            error = task.exception()
-            if error is not None:
-                logger.error("tailing a partition ended", exc_info=error)
+async def _either(first: Awaitable[Any], second: Awaitable[Any]) -> Any:  # noqa: ANN401  # of any type
+    """Return what the first of two gives, None when the second ends before it."""
+    wanted, other = asyncio.ensure_future(first), asyncio.ensure_future(second)
+    try:
+        await asyncio.wait((wanted, other), return_when=asyncio.FIRST_COMPLETED)
+        return wanted.result() if wanted.done() else None
+    finally:
+        for task in (wanted, other):
+            task.cancel()
+        await asyncio.gather(wanted, other, return_exceptions=True)

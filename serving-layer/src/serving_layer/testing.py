@@ -162,7 +162,7 @@ class SpeedServer:
         """Listen; after ``stop`` on the same port again."""
         routes = [
             Route("/positions", self._positions),
-            Route("/segments", self._segments),
+            Route("/tail", self._tail),
             Route("/alerts", self._alerts),
             Route("/features/{user}", self._features),
         ]
@@ -207,33 +207,38 @@ class SpeedServer:
         query = request.query_params
         return self.partitions.get((query["topic"], int(query["partition"])))
 
-    async def _segments(self, request: Request) -> Response:
+    async def _tail(self, request: Request) -> Response:
         deadline = time.monotonic() + int(request.query_params.get("wait_ms", 0)) / 1000
-        start = int(request.query_params["from_offset"])
+        after = [text.rsplit(":", 2) for text in request.query_params.getlist("after")]
         while True:
-            part = self._owned(request)
-            if part is None:
-                return Response(status_code=404)
-            if start < part.segments_from:
-                return JSONResponse({"segments_from": part.segments_from}, status_code=410)
             if self.refuse:
                 return Response(status_code=self.refuse)
-            if part.next_offset > start:
-                return self._committed(part, start)
+            found = [self._range(name, int(number), int(start)) for name, number, start in after]
+            ranges = [each for each, _ in found if each]
+            if ranges:
+                return Response(
+                    b"".join(part for _, part in found),
+                    media_type="application/vnd.apache.arrow.stream",
+                    headers={"X-Ranges": json.dumps(ranges)},
+                )
             if time.monotonic() >= deadline:
                 return Response(status_code=204)
             await asyncio.sleep(_POLL_SECONDS)
 
-    def _committed(self, part: LogPartition, start: int) -> Response:
+    def _range(self, topic: str, number: int, start: int) -> tuple[Record, bytes]:
+        """Return what is to be said of a partition, nothing if nothing new came; and the rows."""
+        where, part = {"topic": topic, "partition": number}, self.partitions.get((topic, number))
+        if part is None:
+            return {**where, "owned": False}, b""
+        if start < part.segments_from:
+            return {**where, "segments_from": part.segments_from}, b""
         end = part.next_offset
-        table = segment_table([r for r in part.records if r["offset"] >= start])
+        if end <= start:
+            return {}, b""
+        content = ipc_bytes(segment_table([r for r in part.records if r["offset"] >= start]))
         raised = sum(start <= alert["offset"] < end for alert in part.alerts)
-        headers = {"X-First-Offset": start, "X-Next-Offset": end, "X-Alerts": raised}
-        return Response(
-            ipc_bytes(table),
-            media_type="application/vnd.apache.arrow.stream",
-            headers={name: str(value) for name, value in headers.items()},
-        )
+        sizes = {"alerts": raised, "bytes": len(content)}
+        return {**where, "first_offset": start, "next_offset": end, **sizes}, content
 
     async def _features(self, request: Request) -> Response:
         found = self.features.get(request.path_params["user"])

@@ -50,10 +50,13 @@ class EventIndex:
         self._postings = _Postings(columns.user) if len(columns) >= _POSTINGS_FROM_ROWS else None
 
     @classmethod
-    def build(cls, rows: pa.Table, stream: int, interners: Interners) -> "EventIndex":
-        """Sort and index realtime rows of one partition (``SEGMENT_SCHEMA``, events only)."""
-        cold = stored(rows).select(COLD).combine_chunks().to_batches()
-        return cls(columns_of(rows, stream, interners).sorted(), Piece(cold), interners)
+    def build(
+        cls, rows: pa.Table, streams: int | npt.NDArray[np.int32], interners: Interners
+    ) -> "EventIndex":
+        """Sort and index realtime rows (``SEGMENT_SCHEMA``, events only) of one or of many streams."""
+        rows = rows.combine_chunks()
+        cold = stored(rows).select(COLD).to_batches()
+        return cls(columns_of(rows, streams, interners).sorted(), Piece(cold), interners)
 
     @classmethod
     def of_piece(

@@ -63,14 +63,14 @@ class Coverage:
         high = bisect_left(self._removed.offsets, below, 0, self._removed_count)
         return self._removed.kinds.count(kind, low, max(low, high))
 
-    def extended(self, rows: pa.Table, next_offset: int) -> "Coverage":
-        """Return coverage that includes more rows, all at or after ``next_offset`` of this."""
-        others = rows.filter(pc.not_equal(rows["kind"], int(RecordKind.EVENT)))
-        self._removed.offsets.extend(others["offset"].to_pylist())
-        self._removed.kinds.extend(others["kind"].to_pylist())
-        return replace(
-            self, next_offset=next_offset, _removed_count=self._removed_count + others.num_rows
-        )
+    def extended(self, removed: pa.Table | None, next_offset: int) -> "Coverage":
+        """Return coverage up to ``next_offset``; ``removed`` are new records that are no events."""
+        count = 0
+        if removed is not None:
+            self._removed.offsets.extend(removed["offset"].to_pylist())
+            self._removed.kinds.extend(removed["kind"].to_pylist())
+            count = removed.num_rows
+        return replace(self, next_offset=next_offset, _removed_count=self._removed_count + count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,31 +89,40 @@ class RealtimeView:
         view = self._without({stream}) if stream in self.coverage else self
         return replace(view, coverage={**view.coverage, stream: Coverage(offset, offset)})
 
-    def appended(self, segment: Segment) -> "RealtimeView":
-        """Return a view that holds a segment too.
+    def appended(self, segments: Sequence[Segment]) -> "RealtimeView":
+        """Return a view that holds segments, of a partition each, too.
 
         Rows that are held already are skipped: a speed layer that rebuilt its store serves the
-        same rows again.
+        same rows again. The new rows make one index, whatever their number: its cost is mostly a
+        fixed one.
         """
-        covered = self.coverage[segment.stream]
-        if segment.next_offset <= covered.next_offset:
-            return self
-        rows = segment.rows
-        if segment.first_offset < covered.next_offset:
-            rows = rows.filter(pc.greater_equal(rows["offset"], covered.next_offset))
-        alerts = [each for each in segment.alerts if each["offset"] >= covered.next_offset]
-        extended = covered.extended(rows, segment.next_offset)
-        events = rows.filter(pc.equal(rows["kind"], int(RecordKind.EVENT)))
+        coverage, alerts = dict(self.coverage), self.alerts
+        events: list[pa.Table] = []
+        streams: list[int] = []
+        for segment in segments:
+            covered = coverage[segment.stream]
+            if segment.next_offset <= covered.next_offset:
+                continue
+            rows, raised = segment.rows, segment.alerts
+            if segment.first_offset < covered.next_offset:
+                rows = rows.filter(pc.greater_equal(rows["offset"], covered.next_offset))
+                raised = [each for each in raised if each["offset"] >= covered.next_offset]
+            is_event = rows["kind"].to_numpy() == int(RecordKind.EVENT)
+            removed = None
+            if not is_event.all():
+                removed, rows = rows.filter(pa.array(~is_event)), rows.filter(pa.array(is_event))
+            coverage[segment.stream] = covered.extended(removed, segment.next_offset)
+            if rows.num_rows:
+                events.append(rows)
+                streams.append(segment.stream)
+            if raised:
+                alerts = alerts.extended(raised)
         indexes = self.indexes
-        if events.num_rows:
-            index = EventIndex.build(events, segment.stream, self.interners)
+        if events:
+            owners = np.repeat(np.array(streams, np.int32), [each.num_rows for each in events])
+            index = EventIndex.build(pa.concat_tables(events), owners, self.interners)
             indexes = compacted((*indexes, index), max_rows=INLINE_MERGE_ROWS)
-        return replace(
-            self,
-            indexes=indexes,
-            coverage={**self.coverage, segment.stream: extended},
-            alerts=self.alerts.extended(alerts) if alerts else self.alerts,
-        )
+        return replace(self, indexes=indexes, coverage=coverage, alerts=alerts)
 
     def parts_above(self, seam: Mapping[int, int]) -> Parts:
         """Return what ``above`` keeps of each index: ahead of time, because it takes long."""

@@ -78,10 +78,10 @@ class Views:
         now = self.current()
         self._exchange(replace(now, realtime=now.realtime.opened(stream, offset)))
 
-    def append(self, segment: Segment) -> Snapshot:
-        """Hold a segment of the realtime view, its events and alerts in one step."""
+    def append(self, segments: Sequence[Segment]) -> Snapshot:
+        """Hold segments of the realtime view, their events and alerts in one step."""
         now = self.current()
-        return self._exchange(replace(now, realtime=now.realtime.appended(segment)))
+        return self._exchange(replace(now, realtime=now.realtime.appended(segments)))
 
     def merge(self, old: Sequence[EventIndex], new: EventIndex) -> None:
         """Exchange realtime indexes for their union, unless they went away meanwhile."""

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from contracts.views import BATCH_EVENT_SCHEMA, COMPONENTS
 
@@ -20,9 +19,8 @@ def stored(rows: pa.Table | pa.RecordBatch) -> pa.Table:
     if table.num_rows == 0:
         values = np.empty(0)
     else:
-        values = np.column_stack(
-            [pc.fill_null(table[name], np.nan).to_numpy() for name in COMPONENTS]
-        ).ravel()
+        # As numbers, null is NaN.
+        values = np.column_stack([table[name].to_numpy() for name in COMPONENTS]).ravel()
     parts = pa.FixedSizeListArray.from_arrays(pa.array(values, pa.float64()), len(COMPONENTS))
     return table.drop_columns(list(COMPONENTS)).append_column(PARTS, parts)
 
