@@ -6,13 +6,14 @@
 
 A stack of its own with a batch run every five minutes, a producer, and a client that asks the
 three APIs. Every ten seconds: resident memory, open file handles and threads of each service with
-all its processes, and bytes on disk. The slopes are least squares over the last two thirds of the
+all its processes, and what its folders take on the disk. The slopes are least squares over the last two thirds of the
 time, when caches are full.
 
-Some growth is owed to the events: the speed and the serving layer keep an index of what they
-store. The verdict is "steady" when no service gains more handles than ``HANDLES_PER_HOUR``, none
-gains more memory than ``OWED_BYTES`` for each event that came meanwhile plus ``MIB_PER_HOUR``,
-nothing is missing or there twice, and no request failed. Prints a table, and one line of JSON last.
+Some growth is owed to the events: every layer stores them, and the speed and the serving layer
+keep an index of what they store. The verdict is "steady" when no service gains more handles than
+``HANDLES_PER_HOUR``, none gains more memory than ``OWED_BYTES`` for each event that came meanwhile
+plus ``MIB_PER_HOUR``, none more disk than ``OWED_DISK_BYTES`` for each event, nothing is missing or
+there twice, and no request failed. Prints a table, and one line of JSON last.
 """
 
 import json
@@ -21,6 +22,7 @@ import signal
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,20 +41,29 @@ RUN_MINUTES = 1 if QUICK else 5
 HANDLES_PER_HOUR = 20.0
 MIB_PER_HOUR = 64.0
 OWED_BYTES = 64
+OWED_DISK_BYTES = 1024
+FOLDERS = {
+    "kafka": ("kafka",),
+    "speed-layer": ("speed",),
+    "batch-layer": ("batch", "lake"),
+    "serving-layer": ("serving",),
+    "genai-assistant": ("assistant",),
+}
+"""Where each service keeps its data, below the stack's folder."""
 LEAST_HOURS = 0.5
 """Below this, start-up is all there is to see."""
 HEADER = [
     "| service | memory, MiB: first, last, most | slope, MiB/h | handles: first, last"
-    " | slope, 1/h | threads |",
-    "|---|---|---|---|---|---|",
+    " | slope, 1/h | threads | disk, MiB: first, last | slope, MiB/h |",
+    "|---|---|---|---|---|---|---|---|",
 ]
 
 
 @dataclass
 class Trend:
-    """Samples of one service: seconds, MiB, handles, threads."""
+    """Samples of one service: seconds, MiB of memory, handles, threads, MiB of disk."""
 
-    samples: list[tuple[float, float, int, int]] = field(default_factory=list)
+    samples: list[tuple[float, float, int, int, float]] = field(default_factory=list)
 
     def slope(self, column: int) -> float:
         """Return the least-squares slope per hour over the last two thirds of the time."""
@@ -67,7 +78,7 @@ class Trend:
         return (
             f"| {name} | {first[1]:.0f}, {last[1]:.0f}, {rows[:, 1].max():.0f}"
             f" | {self.slope(1):+.1f} | {first[2]:.0f}, {last[2]:.0f} | {self.slope(2):+.1f}"
-            f" | {last[3]:.0f} |"
+            f" | {last[3]:.0f} | {first[4]:.0f}, {last[4]:.0f} | {self.slope(4):+.0f} |"
         )
 
 
@@ -79,28 +90,27 @@ def main() -> int:
             system.up()
             with Load(system.settings.bootstrap_servers, RATE) as load, Client(system) as client:
                 wait_for("the first events", lambda: system.total() > 0, 60)
-                trends, disk, seen = _watch(system, client, folder)
+                trends, seen = _watch(system, client, folder)
                 load.stop()
                 produced = load.acknowledged
                 wait_for(f"{produced} events", lambda: system.total() == produced, 300)
                 wrong = system.wrong()
-    return _report(trends, disk, seen, produced, wrong)
+    return _report(trends, seen, produced, wrong)
 
 
 def _watch(
     system: System, client: Client, folder: Path
-) -> tuple[dict[str, Trend], list[float], dict[str, Seen]]:
+) -> tuple[dict[str, Trend], dict[str, Seen]]:
     trends = {service.name: Trend() for service in system.stack.services}
-    disk: list[float] = []
     began = time.monotonic()
     with client.watching() as seen:
         while (at := time.monotonic() - began) < 3600 * HOURS:
             for name, trend in trends.items():
                 process = system.stack.record(name).process
-                trend.samples.append((at, *_measured(process.pid if process else 0)))
-            disk.append(sum(f.stat().st_size for f in _files(folder)) / 2**20)
+                disk = sum(_stored(folder / each) for each in FOLDERS[name])
+                trend.samples.append((at, *_measured(process.pid if process else 0), disk))
             time.sleep(EVERY_SECONDS)
-    return trends, disk, seen
+    return trends, seen
 
 
 def _measured(pid: int) -> tuple[float, int, int]:
@@ -121,23 +131,27 @@ def _measured(pid: int) -> tuple[float, int, int]:
     return memory, handles, threads
 
 
-def _files(folder: Path) -> list[Path]:
-    found = []
+def _stored(folder: Path) -> float:
+    """Return the MiB that a folder takes on the disk; holes in files take none."""
+    blocks = 0
     for parent, _, names in os.walk(folder):
-        found += [path for name in names if (path := Path(parent, name)).is_file()]
-    return found
+        for name in names:
+            with suppress(FileNotFoundError):  # deleted since it was listed
+                blocks += os.lstat(Path(parent, name)).st_blocks
+    return blocks * 512 / 2**20
 
 
 def _report(
     trends: dict[str, Trend],
-    disk: list[float],
     seen: dict[str, Seen],
     produced: int,
     wrong: tuple[int, int],
 ) -> int:
     memory = max(trend.slope(1) for trend in trends.values())
     handles = max(trend.slope(2) for trend in trends.values())
+    disk = max(trend.slope(4) for trend in trends.values())
     owed = RATE * 3600 * OWED_BYTES / 2**20 + MIB_PER_HOUR
+    owed_disk = RATE * 3600 * OWED_DISK_BYTES / 2**20
     failed = sum(each.failed for each in seen.values())
     long_enough = HOURS >= LEAST_HOURS
     faults = [
@@ -145,6 +159,7 @@ def _report(
         for text, holds in (
             (f"memory grows by {memory:.0f} MiB/h", long_enough and memory > owed),
             (f"handles grow by {handles:.0f} an hour", long_enough and handles > HANDLES_PER_HOUR),
+            (f"disk grows by {disk:.0f} MiB/h", long_enough and disk > owed_disk),
             (f"missing and double: {wrong}", wrong != (0, 0)),
             (f"{failed} requests failed", failed > 0),
         )
@@ -154,8 +169,8 @@ def _report(
     lines = [*HEADER, *(trend.row(name) for name, trend in trends.items()), ""]
     lines += [
         f"{produced:,} events in {HOURS:g} h, a batch run every {RUN_MINUTES} minutes; "
-        f"disk from {disk[0]:.0f} to {disk[-1]:.0f} MiB. Memory that is owed to the events: up to "
-        f"{owed:.0f} MiB/h. Requests: "
+        f"owed to the events, a service: up to {owed:.0f} MiB/h of memory, {owed_disk:.0f} of disk. "
+        "Requests: "
         + ", ".join(
             f"{name} {each.asked} asked, {each.failed} failed, at most {each.longest_silence:.1f} s"
             " without an answer"
@@ -167,6 +182,7 @@ def _report(
         "hours": HOURS,
         "memory_slope_mib_per_h": round(memory, 1),
         "handles_slope": round(handles, 2),
+        "disk_slope_mib_per_h": round(disk, 1),
         "verdict": verdict,
     }
     print("\n".join(lines))
