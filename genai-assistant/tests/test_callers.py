@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from genai_assistant.analyst import analysis_id
+from genai_assistant.testing import ServingDouble, World
 
 KEY = "sgk_0123456789ab_secret"
 BEARER = {"Authorization": f"Bearer {KEY}"}
@@ -78,3 +79,35 @@ def test_past_analyses_are_told_to_those_who_may_read_them(open_client, serving,
 
     assert found[0]["analysis_id"] == analysis_id("al_00aa11bb22cc")
     assert client.post("/rag/query", json=query).json()["past_analyses"] == []
+
+
+@pytest.fixture
+def batch():
+    """A batch layer, which asks for no key, with one finished analysis of customers."""
+    entry = {"batchId": "batch-1", "analysisType": "customer_segmentation"}
+    bought = {"customer_id": "CUST-004711", "segment": "vip", "lifetime_value": 9.5}
+    rows = {"batch-1": [bought | {"total_transactions": 3}]}
+    with ServingDouble(World(batches=[entry], analysis_rows=rows)) as double:
+        yield double
+
+
+def test_customers_are_read_for_those_who_may_read_the_serving_layer(open_client, batch):
+    client = open_client(batch_url=batch.url)
+    question = {"question": "Which customers buy most?"}
+
+    refused = client.post("/query", json=question).json()
+    assert batch.requests == []
+    assert "HTTP 401" in refused["answer"]
+    assert "CUST" not in str(refused)
+
+    told = client.post("/query", json=question, headers=BEARER).json()
+    assert 'customer_id "CUST-004711"' in told["answer"]
+
+
+def test_the_batch_layer_is_shown_no_key(open_client, batch):
+    client = open_client(batch_url=batch.url, serving_key=KEY)
+    headers = {**BEARER, "X-API-Key": KEY}
+    client.post("/query", json={"question": "Which customers buy most?"}, headers=headers)
+
+    assert len(batch.headers) == 2
+    assert KEY not in str(batch.headers)

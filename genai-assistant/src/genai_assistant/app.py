@@ -45,7 +45,7 @@ def create_app(settings: Settings) -> FastAPI:
             bounded_client(settings.batch_url, settings.serving_timeout_seconds) as batch_http,
         ):
             serving = ServingClient(http, metrics, settings.serving_key)
-            batch = ServingClient(batch_http, metrics)
+            batch = ServingClient(batch_http, metrics, sends_credentials=False)
             budget = app.state.budget = Budget(
                 settings.data_dir / "spending.json",
                 settings.model_daily_dollars,

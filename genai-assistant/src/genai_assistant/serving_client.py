@@ -29,11 +29,20 @@ def bounded_client(base_url: str, timeout_seconds: float) -> httpx.AsyncClient:
 
 
 class ServingClient:
-    """The serving layer as typed answers or typed errors."""
+    """The serving layer as typed answers or typed errors.
+
+    With ``sends_credentials=False`` it is a service that has no keys, and is shown none.
+    """
 
     def __init__(
-        self, http: httpx.AsyncClient, metrics: Metrics, key: SecretStr | None = None
+        self,
+        http: httpx.AsyncClient,
+        metrics: Metrics,
+        key: SecretStr | None = None,
+        *,
+        sends_credentials: bool = True,
     ) -> None:
+        self._sends_credentials = sends_credentials
         self._http = http
         self._metrics = metrics
         self._key = key
@@ -65,8 +74,9 @@ class ServingClient:
 
     async def _fetch(self, path: str, params: Params) -> bytes:
         given = {name: value for name, value in params.items() if value is not None}
+        headers = credentials(self._key) if self._sends_credentials else {}
         try:
-            response = await self._http.get(path, params=given, headers=credentials(self._key))
+            response = await self._http.get(path, params=given, headers=headers)
         except httpx.HTTPError as error:
             raise UnreachableError(f"{path}: {type(error).__name__}") from error
         if response.status_code == httpx.codes.NOT_FOUND:

@@ -20,6 +20,7 @@ from contracts.api import (
 )
 from genai_assistant.errors import NotFoundError, ServingError
 from genai_assistant.evidence import BATCH, REAL_TIME, Ledger, Source
+from genai_assistant.retrieval.analyses import Total
 from genai_assistant.serving_client import Params, ServingClient
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -119,6 +120,7 @@ class Sources:
         self._batch = batch
         self._ledger = ledger
         self._verdicts: dict[str, asyncio.Task[Fetched[UserAnomaly]]] = {}
+        self._permission: Fetched[Total] | None = None
 
     async def _get(
         self,
@@ -200,12 +202,25 @@ class Sources:
     async def batches(self) -> Fetched[BatchEntries]:
         """Fetch the newest finished transaction batches."""
         params: Params = {"status": "COMPLETED", "limit": 100}
-        return await self._get("/batch/list", BatchEntries, BATCH, params, self._batch)
+        return await self._get_batch("/batch/list", BatchEntries, params)
 
     async def analysis(self, batch_id: str) -> Fetched[AnalysisRows]:
         """Fetch the rows of a finished batch's analysis."""
-        path = f"/batch/data/{_segment(batch_id)}/aggregated"
-        return await self._get(path, AnalysisRows, BATCH, client=self._batch)
+        return await self._get_batch(f"/batch/data/{_segment(batch_id)}/aggregated", AnalysisRows)
+
+    async def _get_batch(
+        self, path: str, body: type[Body], params: Params | None = None
+    ) -> Fetched[Body]:
+        """Fetch from the batch layer what the caller could read of the serving layer.
+
+        The batch layer asks for no key: without this question first, whoever reaches the
+        assistant would read customers' data where the serving layer lets nobody in.
+        """
+        if self._permission is None:
+            self._permission = await self._get("/api/analyses/count", Total, REAL_TIME)
+        if self._permission.value is None:
+            return Fetched(failure=self._permission.failure or "the serving layer allows nothing")
+        return await self._get(path, body, BATCH, params, self._batch)
 
     async def summary(self) -> Fetched[Summary]:
         """Fetch totals over the merged view."""

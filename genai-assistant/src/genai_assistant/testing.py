@@ -224,7 +224,8 @@ class ServingDouble(_Server):
     """A serving layer that holds a ``World``.
 
     ``status`` other than 200 makes every call fail with it; without ``key``, where it is set,
-    every call is refused. ``requests`` keeps what was asked, ``request_ids`` for which requests.
+    every call is refused. ``requests`` keeps what was asked, ``request_ids`` for which requests,
+    ``headers`` what came with each.
     """
 
     def __init__(self, world: World) -> None:
@@ -233,6 +234,7 @@ class ServingDouble(_Server):
         self.key: str | None = None
         self.requests: list[str] = []
         self.request_ids: set[str | None] = set()
+        self.headers: list[dict[str, str]] = []
         super().__init__()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
@@ -242,6 +244,7 @@ class ServingDouble(_Server):
             def do_GET(self) -> None:
                 double.requests.append(self.path)
                 double.request_ids.add(self.headers.get("x-request-id"))
+                double.headers.append(dict(self.headers.items()))
                 parts = urlsplit(self.path)
                 params = {name: values[0] for name, values in parse_qs(parts.query).items()}
                 if double.status != 200:
