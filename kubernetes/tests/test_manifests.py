@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import kubernetes_validate
@@ -14,9 +15,21 @@ VERSION = "1.37"
 FILES = sorted(path for path in ROOT.rglob("*.yaml") if path.name != "kustomization.yaml")
 SERVICES = {"speed-layer", "batch-layer", "serving-layer", "genai-assistant"}
 
-needs_kubectl = pytest.mark.skipif(
-    shutil.which("kubectl") is None, reason="kubectl is not installed (Debian: kubernetes-client)"
-)
+SCRAPED = ROOT.parent / "monitoring" / "prometheus" / "kubernetes.yml"
+
+
+def without_kustomize() -> str:
+    """Say why overlays cannot be built here; empty where they can."""
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        return "kubectl is not installed (Debian: kubernetes-client)"
+    asked = [kubectl, "version", "--client", "-o", "json"]
+    said = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False).stdout
+    # Before kubectl 1.24 the answer has no such line, and kustomize no labels of templates.
+    return "" if "kustomizeVersion" in said else "this kubectl's kustomize is too old"
+
+
+needs_kustomize = pytest.mark.skipif(bool(without_kustomize()), reason=without_kustomize())
 
 
 def objects(text: str) -> list[dict]:
@@ -40,22 +53,89 @@ def test_every_object_fits_the_schema(path):
         kubernetes_validate.validate(found, VERSION, strict=True)
 
 
-@needs_kubectl
-@pytest.mark.parametrize("overlay", ["local", "production"])
-def test_an_overlay_builds_into_objects_that_fit_the_schema(overlay):
+@cache
+def rendered(overlay: str) -> list[dict]:
     built = subprocess.run(
         ["kubectl", "kustomize", str(ROOT / "overlays" / overlay)],
         capture_output=True,
         text=True,
         timeout=60,
     )
-
     assert built.returncode == 0, built.stderr
-    found = objects(built.stdout)
+    return objects(built.stdout)
+
+
+@needs_kustomize
+@pytest.mark.parametrize("overlay", ["local", "production"])
+def test_an_overlay_builds_into_objects_that_fit_the_schema(overlay):
+    found = rendered(overlay)
+
     for each in found:
         kubernetes_validate.validate(each, VERSION, strict=True)
         assert each["kind"] == "Namespace" or each["metadata"]["namespace"] == "streamguard"
     assert set(workloads(found)) >= SERVICES | {"topics"}
+
+
+def chooses(selector: dict, labels: dict[str, str]) -> bool:
+    """Whether a label selector (matchLabels, and matchExpressions with In) fits."""
+    wanted = [(key, [value]) for key, value in selector.get("matchLabels", {}).items()]
+    for each in selector.get("matchExpressions", []):
+        assert each["operator"] == "In"
+        wanted.append((each["key"], each["values"]))
+    return all(labels.get(key) in values for key, values in wanted)
+
+
+@needs_kustomize
+@pytest.mark.parametrize("overlay", ["local", "production"])
+def test_every_policy_speaks_of_pods_that_there_are(overlay):
+    found = rendered(overlay)
+    pods = {
+        name: each["spec"]["template"]["metadata"]["labels"]
+        for name, each in workloads(found).items()
+    }
+    chosen = {}
+    for policy in (each for each in found if each["kind"] == "NetworkPolicy"):
+        spec, name = policy["spec"], policy["metadata"]["name"]
+        chosen[name] = {pod for pod in pods if chooses(spec["podSelector"], pods[pod])}
+        assert chosen[name], f"{name} chooses no pod"
+        sources = [each for rule in spec.get("ingress", []) for each in rule["from"]]
+        for selector in (each["podSelector"] for each in sources if "podSelector" in each):
+            assert any(chooses(selector, labels) for labels in pods.values()), name
+
+    assert chosen["metrics"] >= SERVICES
+    # What a selector chooses must not change with the labels of a release.
+    for each in workloads(found).values():
+        assert set(each["spec"].get("selector", {}).get("matchLabels", {})) <= {
+            "app.kubernetes.io/name"
+        }
+
+
+@needs_kustomize
+@pytest.mark.parametrize("overlay", ["local", "production"])
+def test_every_service_logs_json(overlay):
+    found = rendered(overlay)
+    maps = {each["metadata"]["name"]: each for each in found if each["kind"] == "ConfigMap"}
+
+    for name in SERVICES:
+        (container,) = workloads(found)[name]["spec"]["template"]["spec"]["containers"]
+        given = [
+            each["configMapRef"]["name"] for each in container["envFrom"] if "configMapRef" in each
+        ]
+        settings = {key: value for each in given for key, value in maps[each]["data"].items()}
+        assert settings["LOG_FORMAT"] == "json", name
+
+
+def test_prometheus_has_a_key_for_the_serving_layer_and_for_no_other():
+    jobs = yaml.safe_load(SCRAPED.read_text())["scrape_configs"]
+    actions = {
+        job["job_name"]: {
+            (rule["action"], rule["regex"]) for rule in job["relabel_configs"] if "action" in rule
+        }
+        for job in jobs
+        if "authorization" in job
+    }
+
+    assert actions == {"streamguard-serving-layer": {("keep", "serving-layer")}}
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
