@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from genai_assistant.testing import World
+from genai_assistant.testing import World, is_open
 
 SENTENCE = re.compile(
     r"(?P<text>(?:\"[^\"]*\"|[^\"\[])+?)\s*(?P<cites>(?:\[E\d+\]\s*)*)(?:\.(?=\s|$)|$)"
@@ -147,7 +147,7 @@ def _counted(kind: str, record: Record, world: World) -> Iterator[tuple[str, obj
         case "alert_summary" if record["is_all"]:
             whose = [one for one in world.alerts if one["user_id"] == record.get("user")]
             rows = whose if "user" in record else world.alerts
-            yield "open_alerts", sum(not one["resolved"] for one in rows)
+            yield "open_alerts", sum(map(is_open, rows))
 
 
 def _events(world: World, limits: Record, start: int, end: int) -> list[Record]:

@@ -60,4 +60,5 @@ def add_group(made: World, group: dict[str, Any], newest: int) -> None:
     if is_anomaly:
         made.anomalies += [anomaly_of(one, *group["reasons"]) for one in events]
     if "alert" in group:
-        made.alerts.append(alert_of(group["alert"], events))
+        suppressed_by = group.get("suppressed_by")
+        made.alerts.append(alert_of(group["alert"], events, suppressed_by=suppressed_by))

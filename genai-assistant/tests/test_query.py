@@ -277,3 +277,14 @@ def test_a_user_without_any_score_gets_no_verdict(client, serving):
     assert "no baseline is ready" in body["answer"]
     assert body["confidence"] <= 0.2
     assert body["action_details"][0]["runbook"] == "wait-for-baseline"
+
+
+def test_a_silenced_alert_makes_nobody_anomalous_and_is_not_what_to_begin_with(client, serving):
+    now = now_ms()
+    tried = [event(n, "alice", now - n * 1000, status="failed") for n in range(1, 5)]
+    serving.world.alerts = [alert_of("al_5117", tried, suppressed_by="sup_1")]
+    serving.world.events = tried
+
+    assert ask(client, "Is user alice anomalous?")["verdict"] == "not_anomalous"
+    assert "No alert is open" in ask(client, "Which alerts are open?")["answer"]
+    assert 'silenced by suppression "sup_1"' in ask(client, "Explain alert al_5117")["answer"]

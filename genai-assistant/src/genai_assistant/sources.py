@@ -26,6 +26,15 @@ from genai_assistant.serving_client import Params, ServingClient
 Body = TypeVar("Body", bound=BaseModel)
 T = TypeVar("T")
 
+OPEN = {"resolved": False, "suppressed": False}
+"""Filters of ``/api/alerts`` for what is open, as the dashboard and the users' risk count it."""
+
+
+class KnownAlert(Alert):
+    """An alert and the suppression that silences it, None for none."""
+
+    suppressed_by: str | None = None
+
 
 class TopAnomaly(BaseModel):
     """A user in the report of a batch run."""
@@ -175,13 +184,17 @@ class Sources:
         path = f"/api/anomalies/user/{_segment(user)}" if user else "/api/anomalies"
         return await self._get(path, Page[AnomalyRecord], REAL_TIME, dict(params))
 
-    async def alerts(self, **filters: str | int | bool | None) -> Fetched[Page[Alert]]:
+    async def alerts(self, **filters: str | int | bool | None) -> Fetched[Page[KnownAlert]]:
         """Fetch alerts, newest first; filters are the query parameters of ``/api/alerts``."""
-        return await self._get("/api/alerts", Page[Alert], REAL_TIME, dict(filters))
+        return await self._get("/api/alerts", Page[KnownAlert], REAL_TIME, dict(filters))
 
-    async def alert(self, alert_id: str) -> Fetched[Alert]:
+    async def open_alerts(self, **filters: str | int | None) -> Fetched[Page[KnownAlert]]:
+        """Fetch alerts that wait for somebody: neither resolved nor silenced."""
+        return await self.alerts(**OPEN, **filters)
+
+    async def alert(self, alert_id: str) -> Fetched[KnownAlert]:
         """Fetch one alert."""
-        return await self._get(f"/api/alerts/{_segment(alert_id)}", Alert, REAL_TIME)
+        return await self._get(f"/api/alerts/{_segment(alert_id)}", KnownAlert, REAL_TIME)
 
     def user_verdict(self, user: str) -> asyncio.Task[Fetched[UserAnomaly]]:
         """Fetch what the published batch run says about a user; once per answer."""

@@ -92,6 +92,7 @@ def alert_of(name: str, events: list[dict[str, Json]], **fields: Json) -> dict[s
         "event_ids": [one["event_id"] for one in events],
         "source_ips": sorted({one["source_ip"] for one in events}),
         "techniques": ["T1110"],
+        "suppressed_by": None,
         **fields,
     }
 
@@ -347,6 +348,9 @@ def _matching(rows: list[dict[str, Json]], params: dict[str, str]) -> list[dict[
         kept = [one for one in kept if params["user"] in {one.get("user"), one.get("user_id")}]
     if "resolved" in params:
         kept = [one for one in kept if str(one["resolved"]).lower() == params["resolved"]]
+    if "suppressed" in params:
+        wanted = params["suppressed"] == "true"
+        kept = [one for one in kept if (one["suppressed_by"] is not None) == wanted]
     start, end = int(params.get("start_time", "0")), int(params.get("end_time", str(10**15)))
     return [one for one in kept if start <= one["timestamp"] < end]
 
@@ -364,13 +368,20 @@ def _page(rows: list[dict[str, Json]], params: dict[str, str]) -> Json:
     }
 
 
+def is_open(alert: dict[str, Json]) -> bool:
+    """Say whether an alert waits for somebody."""
+    return not alert["resolved"] and alert["suppressed_by"] is None
+
+
 def _ranked(world: World) -> list[dict[str, Json]]:
     """Return users by what both layers hold, in the shape of ``/api/users``."""
     rows = []
     for name in {*world.users, *(one["user_id"] for one in world.alerts)}:
         batch = world.users.get(name)
         live = [one["anomaly_score"] for one in world.anomalies if one["user"] == name]
-        raised = [one["severity"] for one in world.alerts if one["user_id"] == name]
+        raised = [
+            one["severity"] for one in world.alerts if one["user_id"] == name and is_open(one)
+        ]
         score = batch["anomaly_score_normalized"] if batch else 0.0
         rows.append(
             {

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 
-from contracts.alerts import SEVERITIES, Alert
+from contracts.alerts import SEVERITIES
 from contracts.api import EventRecord, Page
 from genai_assistant.clock import when
 from genai_assistant.evidence import BATCH, LINE, PART, REAL_TIME, Findings, Ledger, Record
@@ -12,7 +12,7 @@ from genai_assistant.phrases import counted
 from genai_assistant.plan import Plan
 from genai_assistant.questions.statements import alert_context, say_alert
 from genai_assistant.records import alert_record, event_record, verdict_record
-from genai_assistant.sources import Fetched, Sources
+from genai_assistant.sources import Fetched, KnownAlert, Sources
 
 PAGE = 200
 SERIOUS_PAGE = 50
@@ -24,9 +24,9 @@ async def open_alerts(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
     """List open alerts, the most severe and newest first."""
     whom = {"user": plan.user}
     pages = await asyncio.gather(
-        sources.alerts(resolved=False, limit=PAGE, **whom),
-        sources.alerts(resolved=False, severity="CRITICAL", limit=SERIOUS_PAGE, **whom),
-        sources.alerts(resolved=False, severity="HIGH", limit=SERIOUS_PAGE, **whom),
+        sources.open_alerts(limit=PAGE, **whom),
+        sources.open_alerts(severity="CRITICAL", limit=SERIOUS_PAGE, **whom),
+        sources.open_alerts(severity="HIGH", limit=SERIOUS_PAGE, **whom),
     )
     findings = Findings()
     if all(page.failure for page in pages):
@@ -68,14 +68,14 @@ async def explain(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
     return await explain_known(found.value, sources, ledger)
 
 
-async def explain_known(alert: Alert, sources: Sources, ledger: Ledger) -> Findings:
+async def explain_known(alert: KnownAlert, sources: Sources, ledger: Ledger) -> Findings:
     """Explain an alert that was fetched already."""
     findings = Findings(context=alert_context(alert))
     batch, events = await asyncio.gather(
         sources.user_verdict(alert.user_id),
         asyncio.gather(*(sources.event(one) for one in alert.event_ids[-EVENTS_SHOWN:])),
     )
-    record = alert_record(alert)
+    record = {**alert_record(alert), "suppressed_by": alert.suppressed_by}
     cite = ledger.add("alert", REAL_TIME, record)
     say_alert(findings, record, cite)
     findings.say(
@@ -84,7 +84,10 @@ async def explain_known(alert: Alert, sources: Sources, ledger: Ledger) -> Findi
     if alert.source_ips:
         shown = ", ".join(quote(address) for address in alert.source_ips[:EVENTS_SHOWN])
         findings.say(f"Addresses among its evidence are {shown}", cite)
-    findings.say(f"It is {'resolved' if alert.resolved else 'open'}", cite)
+    if alert.suppressed_by and not alert.resolved:
+        findings.say(f"It is silenced by suppression {quote(alert.suppressed_by)}", cite)
+    else:
+        findings.say(f"It is {'resolved' if alert.resolved else 'open'}", cite)
     _say_events(findings, ledger, events)
     if batch.value:
         verdict = ledger.add("user_batch_verdict", BATCH, verdict_record(batch.value))
@@ -115,7 +118,7 @@ def _say_events(findings: Findings, ledger: Ledger, events: list[Fetched[EventRe
         findings.events.append(record)
 
 
-def _merged(pages: list[Page[Alert]]) -> list[Alert]:
+def _merged(pages: list[Page[KnownAlert]]) -> list[KnownAlert]:
     unique = {alert.alert_id: alert for page in pages for alert in page.data}
     return sorted(
         unique.values(),
@@ -123,7 +126,7 @@ def _merged(pages: list[Page[Alert]]) -> list[Alert]:
     )
 
 
-def _summary(alerts: list[Alert], user: str | None, is_all: bool) -> Record:
+def _summary(alerts: list[KnownAlert], user: str | None, is_all: bool) -> Record:
     severities: Counter[str] = Counter(alert.severity for alert in alerts)
     return {
         **({"user": user} if user else {}),

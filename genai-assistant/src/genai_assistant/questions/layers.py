@@ -20,7 +20,7 @@ async def investigate(_: Plan, sources: Sources, ledger: Ledger) -> Findings:
     flagged, anomalies, alerts, account = await asyncio.gather(
         sources.flagged_users(limit=PAGE),
         sources.anomalies(limit=PAGE),
-        sources.alerts(resolved=False, limit=PAGE),
+        sources.open_alerts(limit=PAGE),
         sources.consistency(),
     )
     findings = Findings()

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Sequence
 
 from contracts.alerts import Alert
 from genai_assistant.evidence import LINE, PART, RAG, REAL_TIME, Findings, Ledger, Record
@@ -62,7 +63,7 @@ def _listed(items: list[str]) -> str:
     return "; ".join(item[0].lower() + item[1:] if item[1:2].islower() else item for item in items)
 
 
-def _say_sightings(findings: Findings, ledger: Ledger, record: Record, alerts: list[Alert]) -> None:
+def _say_sightings(findings: Findings, ledger: Ledger, record: Record, alerts: Sequence[Alert]) -> None:
     wanted = {record["id"], *record["techniques"]}
     seen = [
         alert

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 
 from contracts.alerts import NOTIFIED_SEVERITIES, Alert
 from contracts.api import AnomalyRecord
@@ -27,7 +28,7 @@ async def investigate(_: Plan, sources: Sources, ledger: Ledger) -> Findings:
         sources.ranked_users(SHOWN),
         sources.report(),
         sources.anomalies(limit=EXAMINED),
-        sources.alerts(resolved=False, limit=PAGE),
+        sources.open_alerts(limit=PAGE),
     )
     findings = Findings()
     if report.value:
@@ -91,7 +92,7 @@ def _say_ranking(findings: Findings, ledger: Ledger, users: list[RankedUser]) ->
 
 
 def _say_live(
-    findings: Findings, ledger: Ledger, rows: list[AnomalyRecord], raised: list[Alert]
+    findings: Findings, ledger: Ledger, rows: list[AnomalyRecord], raised: Sequence[Alert]
 ) -> None:
     serious = [alert for alert in raised if alert.severity in NOTIFIED_SEVERITIES]
     users = Counter(row.user for row in rows)

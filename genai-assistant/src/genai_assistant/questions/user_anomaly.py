@@ -1,6 +1,7 @@
 """Is user X anomalous, and why: both layers' opinions, side by side."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Literal
 
 from contracts.alerts import NOTIFIED_SEVERITIES, SEVERITIES, Alert
@@ -64,7 +65,7 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
     batch, seen, alerts = await asyncio.gather(
         sources.user_verdict(user),
         activity(sources, plan.window, counting="details", user=user),
-        sources.alerts(user=user, resolved=False, limit=ALERTS_PAGE),
+        sources.open_alerts(user=user, limit=ALERTS_PAGE),
     )
     window = {"start_time": seen.window.start_ms, "end_time": seen.window.end_ms}
     anomalies = await sources.anomalies(user, limit=ANOMALIES_PAGE, **window)
@@ -106,7 +107,7 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
     return findings
 
 
-def _live_record(summary: Record, recent: list[AnomalyRecord], raised: list[Alert]) -> Record:
+def _live_record(summary: Record, recent: list[AnomalyRecord], raised: Sequence[Alert]) -> Record:
     """Add what the anomaly and alert lists say, which reach further than the events page."""
     scores = [row.anomaly_score for row in recent]
     known = summary["highest_anomaly_score"]
@@ -128,7 +129,7 @@ def _batch_opinion(batch: Fetched[UserAnomaly]) -> Opinion:
 
 
 def _live_opinion(
-    rows: list[EventRecord], recent: list[AnomalyRecord], raised: list[Alert]
+    rows: list[EventRecord], recent: list[AnomalyRecord], raised: Sequence[Alert]
 ) -> Opinion:
     if any(alert.severity in NOTIFIED_SEVERITIES for alert in raised):
         return "anomalous"
@@ -214,7 +215,7 @@ def _say_live(findings: Findings, user: str, seen: Activity, record: Record, cit
 
 
 def _say_examples(
-    findings: Findings, ledger: Ledger, recent: list[AnomalyRecord], raised: list[Alert]
+    findings: Findings, ledger: Ledger, recent: list[AnomalyRecord], raised: Sequence[Alert]
 ) -> None:
     words: list[str] = []
     for anomaly in sorted(recent, key=lambda row: -row.anomaly_score)[:SHOWN]:
@@ -230,5 +231,5 @@ def _say_examples(
     findings.context = " ".join(words)
 
 
-def _worst_first(raised: list[Alert]) -> list[Alert]:
+def _worst_first(raised: Sequence[Alert]) -> list[Alert]:
     return sorted(raised, key=lambda one: (-SEVERITIES.index(one.severity), -one.last_seen))
