@@ -1,7 +1,10 @@
 """A user's page and users by risk: both layers side by side, each with its source."""
 
+import json
+
 import pytest
 
+from contracts.lake import SECURITY
 from serving_layer.testing import (
     START_MS,
     RunPartition,
@@ -29,7 +32,10 @@ def api(shared):
         user_record("quiet", score=0.0),
     ]
     run = RunPartition(TOPIC, 0, events[:4], 4, alerts=part.alerts[:1])
-    publish_run(shared.lake, "r1", [run], users)
+    manifest = publish_run(shared.lake, "r1", [run], users)
+    report = shared.lake / SECURITY / manifest.report
+    segments = [{"cluster": 1, "name": "many addresses", "users": 3, "profile": []}]
+    report.write_text(json.dumps({**json.loads(report.read_text()), "segments": segments}))
     part.append(events)
     shared.speed.features["alice"] = {"user": "alice", "total_events": 4, "last_seen": START_MS + 6}
     return shared.start()
@@ -41,6 +47,7 @@ def test_a_page_shows_both_layers_with_source_and_freshness(api):
     assert body["events"] == {"count": 4, "batch": 2, "realtime": 2}
     assert (body["batch"]["run_id"], body["batch"]["as_of"]) == ("r1", START_MS)
     assert body["batch"]["verdict"]["anomaly_score_normalized"] == 0.1
+    assert body["batch"]["segment"] == "many addresses"
     assert body["live"]["features"] == {"total_events": 4}
     assert (body["live"]["as_of"], body["live"]["reason"]) == (START_MS + 6, None)
     assert body["profile"]["source_ips"] == [{"value": "10.0.0.1", "events": 4}]
@@ -54,7 +61,7 @@ def test_a_page_shows_both_layers_with_source_and_freshness(api):
 
 def test_a_user_of_one_layer_alone_has_a_page_that_says_what_is_missing(api):
     body = api.json("/api/users/bob")
-    assert body["batch"]["verdict"] is None
+    assert (body["batch"]["verdict"], body["batch"]["segment"]) == (None, None)
     assert body["live"]["features"] is None
     assert body["live"]["reason"] == "no speed instance knows this user"
     assert api.json("/api/users/eve")["events"]["count"] == 0

@@ -80,6 +80,7 @@ def _print_page(body: Json, rows: int) -> None:
             "user": body["user"],
             "risk": f"{risk['risk']:.2f}",
             "waiting alerts": _alerts(risk["open_alerts"]),
+            "segment": body["batch"]["segment"],
             "events": f"{events['count']:,} ({events['batch']:,} batch, {events['realtime']:,} realtime)",
             "batch says": _word(told["batch"]),
             "realtime says": _word(told["realtime"]),

@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from contracts.lake import SECURITY
 from serving_layer.front_door.keys import KeyStore
 from serving_layer.testing import (
     RunPartition,
@@ -285,9 +286,12 @@ def fill(lake: Path, speed: SpeedServer) -> None:
     part.alerts.append(old)
     users = [user_record(name, is_anomaly=name == "mallory", score=0.6) for name in names]
     for run_id, seam in (("r1", 3), ("r2", 6)):
-        publish_run(
+        manifest = publish_run(
             lake, run_id, [RunPartition(TOPIC, 0, events[:seam], seam, alerts=[old])], users
         )
+    report = lake / SECURITY / manifest.report
+    segments = [{"cluster": 1, "name": "many addresses", "users": 3, "profile": []}]
+    report.write_text(json.dumps({**json.loads(report.read_text()), "segments": segments}))
     part.append(events)
     speed.features["mallory"] = {"user": "mallory", "total_events": 3, "unique_ips": 57}
 

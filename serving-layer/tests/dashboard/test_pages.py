@@ -19,6 +19,7 @@ PAGES = {
         "says anomalous: score 0.60",
         "source address 203.0.113.7 is rare",
         "unique ips",
+        "many addresses",
         "Seam: below this line from batch run r2",
     ],
     "/events/evt_000000000008": ["203.0.113.7", "Score 0.93", "Nothing was written"],

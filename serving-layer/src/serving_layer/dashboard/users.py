@@ -123,6 +123,7 @@ class UserPage:
                 "Batch score": f"{risk['batch_score']:.2f}",
                 "Highest live score": f"{risk['realtime_score']:.2f}",
                 "Waiting alerts": waiting(risk["open_alerts"]),
+                "Segment": body["batch"]["segment"] or "none",
                 "Events": events["count"],
                 "From batch": events["batch"],
                 "Live": events["realtime"],

@@ -9,6 +9,7 @@ import orjson
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 
+from contracts.api import UserAnomaly
 from serving_layer import examples
 from serving_layer.answers import alert_body, json_response, page_bytes
 from serving_layer.errors import NotFoundError
@@ -44,7 +45,13 @@ _USER = {
     "incomplete_reason": None,
     "risk": _RISK,
     "events": {"count": 4211, "batch": 4200, "realtime": 11},
-    "batch": {"source": "batch", "as_of": 1767225900000, "run_id": "r2", "verdict": examples.USER},
+    "batch": {
+        "source": "batch",
+        "as_of": 1767225900000,
+        "run_id": "r2",
+        "verdict": examples.USER,
+        "segment": "many addresses",
+    },
     "live": {"source": "speed", "as_of": 1767225961000, "features": {"unique_ips": 57}},
     "profile": {
         "source": "merged",
@@ -149,6 +156,7 @@ def user_page(services: Services, snapshot: Snapshot, user: str) -> dict[str, An
             "as_of": manifest.created_at if manifest else None,
             "run_id": snapshot.batch.run_id,
             "verdict": verdict.model_dump() if verdict else None,
+            "segment": _segment(snapshot, verdict),
         },
         "profile": {
             "source": "merged",
@@ -159,6 +167,13 @@ def user_page(services: Services, snapshot: Snapshot, user: str) -> dict[str, An
         "alerts": bodies,
         "timeline": timeline(rendered[:_TIMELINE], bodies),
     }
+
+
+def _segment(snapshot: Snapshot, verdict: UserAnomaly | None) -> str | None:
+    """Return the name of the run's segment that a user is in."""
+    if verdict is None or verdict.cluster is None:
+        return None
+    return snapshot.batch.segments.get(verdict.cluster)
 
 
 def timeline(events: list[bytes], alerts: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -81,6 +82,13 @@ class BatchView:
     @property
     def run_id(self) -> str | None:
         return self.manifest.run_id if self.manifest else None
+
+    @cached_property
+    def segments(self) -> dict[int, str]:
+        """Name of each cluster of users, from the run's report; none where no model made them."""
+        report = orjson.loads(self.report) if self.report else None
+        segments = report.get("segments") if isinstance(report, dict) else None
+        return {each["cluster"]: each["name"] for each in segments or []}
 
     @cached_property
     def partitions(self) -> dict[int, PartitionSeam]:
