@@ -10,7 +10,15 @@ import pytest
 import yaml
 
 from streamguard_dashboards.__main__ import rendered
-from streamguard_dashboards.live import panel_questions
+from streamguard_dashboards.live import (
+    Question,
+    answers,
+    panel_questions,
+    prometheus,
+    rule_questions,
+    silent,
+    wait_until,
+)
 from streamguard_dashboards.panels import metrics_in
 
 MONITORING = Path(__file__).parents[1]
@@ -19,6 +27,19 @@ RULES = [MONITORING / "prometheus" / name for name in ("alerts.yml", "slo.yml")]
 TESTS = sorted((MONITORING / "prometheus" / "tests").glob("*.yml"))
 DASHBOARDS = sorted((MONITORING / "grafana" / "dashboards").glob("*.json"))
 
+API = DOCS / "reference" / "api.md"
+NEITHER_GOOD_NOR_BAD = {
+    "Restarts",  # an age: low after a restart
+    "Stages of a security run",  # as long as there are events
+    "Confidence",
+    "Scores",
+    "Events by type",
+}
+"""Durations and shares of which no value is a fault."""
+
+needs_prometheus = pytest.mark.skipif(
+    shutil.which("prometheus") is None, reason="prometheus is not installed (Debian: prometheus)"
+)
 needs_promtool = pytest.mark.skipif(
     shutil.which("promtool") is None, reason="promtool is not installed (Debian: prometheus)"
 )
@@ -75,6 +96,23 @@ def test_a_rule_asks_for_declared_metrics(rule):
     assert metrics_in(rule["expr"]) <= declared_metrics()
 
 
+@needs_prometheus
+def test_a_real_prometheus_evaluates_every_rule_and_panel_without_an_error():
+    questions = [*panel_questions(), *rule_questions()]
+
+    with prometheus([]) as url:
+        wait_until(lambda: answers(url, "vector(1)"), 30, "Prometheus does not answer")
+        refused = [line for line in silent(url, questions) if ": no data: " not in line]
+
+        wrong = Question("a rule", "sum(", may_be_empty=True)
+        (told,) = silent(url, [wrong])
+
+    assert refused == []
+    assert told.startswith("a rule: ")
+    asked = {question.expression for question in questions}
+    assert {rule["expr"] for rule in rules()} <= asked
+
+
 @pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])
 def test_an_alert_has_a_runbook(rule):
     page, _, heading = rule["annotations"]["runbook"].partition("#")
@@ -119,10 +157,40 @@ def test_a_dashboard_follows_the_conventions_of_grafana_s_linter(path):
         assert panel["description"], panel["title"]
         assert panel["datasource"]["uid"] == "${datasource}"
         assert panel["fieldConfig"]["defaults"]["unit"]
+        assert any(link["url"].startswith("${serving}/") for link in panel["links"])
         for target in panel["targets"]:
             assert metrics_in(target["expr"])
             assert target["expr"].count('job=~"$job", instance=~"$instance"') >= 1
             assert target["legendFormat"]
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_durations_and_shares_have_thresholds_that_can_be_seen(path):
+    for panel in json.loads(path.read_text())["panels"]:
+        if panel["type"] == "row":
+            continue
+        defaults = panel["fieldConfig"]["defaults"]
+        steps = defaults["thresholds"]["steps"][1:]
+        if defaults["unit"] in {"s", "percentunit"}:
+            assert bool(steps) != (panel["title"] in NEITHER_GOOD_NOR_BAD), panel["title"]
+        values = [step["value"] for step in steps]
+        assert values == sorted(set(values)), panel["title"]
+        if panel["type"] == "timeseries":
+            drawn = defaults["custom"]["thresholdsStyle"]["mode"]
+            assert drawn == ("dashed" if steps else "off"), panel["title"]
+
+
+def test_links_lead_to_routes_of_the_serving_layer():
+    served = set(re.findall(r"^\| `GET (\S+?)`", API.read_text(), re.MULTILINE))
+    linked = {
+        link["url"].removeprefix("${serving}").partition("?")[0]
+        for path in DASHBOARDS
+        for panel in json.loads(path.read_text())["panels"]
+        for link in panel.get("links") or []
+    }
+
+    assert linked
+    assert linked <= served | {"/docs"}
 
 
 def test_panels_lie_beside_each_other_and_not_upon():

@@ -1,6 +1,6 @@
 """What all dashboards share: variables, time range, links to each other."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.models.dashboard import (
@@ -11,14 +11,19 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableRefresh,
 )
 
-from streamguard_dashboards.panels import SOURCE, Panel
+from streamguard_dashboards.panels import SOURCE, Panel, links_to
 
 TAG = "streamguard"
+HEALTH = {"health": "${serving}/api/health/status"}
+CONSISTENCY = {"consistency": "${serving}/consistency"}
+RUNS = {"runs": "${serving}/api/runs"}
+ANALYSES = {"analyses": "${serving}/api/analyses"}
+
+Row = tuple[str, Mapping[str, str], Sequence[Panel]]
+"""A heading, where panels without a link of their own lead to (title -> URL), and the panels."""
 
 
-def page(
-    uid: str, title: str, description: str, rows: Sequence[tuple[str, Sequence[Panel]]]
-) -> dashboard.Dashboard:
+def page(uid: str, title: str, description: str, rows: Sequence[Row]) -> dashboard.Dashboard:
     """Return a dashboard of titled rows of panels.
 
     Every dashboard has the same variables: the data source, the job, the instance, and the address
@@ -53,10 +58,11 @@ def page(
             .include_vars(True)
         )
     )
-    for heading, panels in rows:
+    for heading, links, panels in rows:
         built.with_row(dashboard.Row(heading))
         for panel in panels:
-            built.with_panel(panel)
+            has_own = bool(panel.build().links)
+            built.with_panel(panel if has_own else panel.links(links_to(links)))
     return built
 
 

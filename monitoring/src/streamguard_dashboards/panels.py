@@ -7,6 +7,7 @@ from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat,
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.common import (
     BigValueGraphMode,
+    GraphTresholdsStyleMode,
     LegendDisplayMode,
     LegendPlacement,
 )
@@ -74,7 +75,7 @@ def figure(
         .graph_mode(BigValueGraphMode.AREA)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
         .thresholds(_thresholds(base, steps))
-        .links(_links(links or {}))
+        .links(links_to(links or {}))
         .targets([_query("A", expression, title)])
     )
 
@@ -88,7 +89,8 @@ def graph(
     steps: Sequence[tuple[float, str]] = (),
     links: Mapping[str, str] | None = None,
 ) -> timeseries.Panel:
-    """Return lines over time. ``queries``: legend -> expression."""
+    """Return lines over time. ``queries``: legend -> expression; each of ``steps`` is drawn too."""
+    drawn = GraphTresholdsStyleMode.DASHED if steps else GraphTresholdsStyleMode.OFF
     return (
         timeseries.Panel()
         .title(title)
@@ -99,6 +101,7 @@ def graph(
         .span(12)
         .min(0)
         .thresholds(_thresholds(GREEN, steps))
+        .thresholds_style(common.GraphThresholdsStyleConfig().mode(drawn))
         .legend(
             common.VizLegendOptions()
             .display_mode(LegendDisplayMode.TABLE)
@@ -106,7 +109,7 @@ def graph(
             .show_legend(True)
             .calcs(["lastNotNull", "max"])
         )
-        .links(_links(links or {}))
+        .links(links_to(links or {}))
         .targets(
             [
                 _query(chr(ord("A") + place), expression, legend)
@@ -139,7 +142,8 @@ def _thresholds(base: str, steps: Sequence[tuple[float, str]]) -> dashboard.Thre
     )
 
 
-def _links(links: Mapping[str, str]) -> list[Builder[DashboardLink]]:
+def links_to(links: Mapping[str, str]) -> list[Builder[DashboardLink]]:
+    """Return the links of a panel. ``links``: title -> URL."""
     return [
         dashboard.DashboardLink(title).type(DashboardLinkType.LINK).url(url).target_blank(True)
         for title, url in links.items()

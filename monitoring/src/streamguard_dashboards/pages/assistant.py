@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from streamguard_dashboards.layout import page
+from streamguard_dashboards.layout import ANALYSES, HEALTH, page
 from streamguard_dashboards.panels import RED, YELLOW, Panel, figure, graph
 
 
@@ -12,7 +12,11 @@ def assistant() -> Dashboard:
         "streamguard-assistant",
         "StreamGuard: assistant",
         "Questions and answers, the check of every sentence, sources, the language model and its cost.",
-        [("Now", _now()), ("Answers", _answers()), ("Sources and model", _sources_and_model())],
+        [
+            ("Now", HEALTH, _now()),
+            ("Answers", ANALYSES, _answers()),
+            ("Sources and model", HEALTH, _sources_and_model()),
+        ],
     )
 
 
@@ -80,6 +84,7 @@ def _answers() -> list[Panel]:
                 "(rate(genai_query_duration_seconds_bucket[5m])))",
             },
             unit="s",
+            steps=[(1, YELLOW), (10, RED)],
         ),
         graph(
             "Confidence",
@@ -118,6 +123,7 @@ def _sources_and_model() -> list[Panel]:
                 "(rate(genai_data_source_duration_seconds_bucket[5m])))"
             },
             unit="s",
+            steps=[(1, YELLOW), (5, RED)],
         ),
         graph(
             "Calls to data sources",
@@ -140,6 +146,7 @@ def _sources_and_model() -> list[Panel]:
                 "(rate(genai_openai_duration_seconds_bucket[5m])))"
             },
             unit="s",
+            steps=[(10, YELLOW), (30, RED)],
         ),
         graph(
             "Tokens",

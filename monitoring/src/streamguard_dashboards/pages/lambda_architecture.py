@@ -2,10 +2,8 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from streamguard_dashboards.layout import page
+from streamguard_dashboards.layout import CONSISTENCY, HEALTH, RUNS, page
 from streamguard_dashboards.panels import GREEN, RED, YELLOW, Panel, figure, graph
-
-_PROOF = {"consistency": "${serving}/consistency"}
 
 
 def lambda_architecture() -> Dashboard:
@@ -14,7 +12,11 @@ def lambda_architecture() -> Dashboard:
         "streamguard-lambda",
         "StreamGuard: Lambda architecture",
         "Both views, the seam between them, and the proof that nothing is missing or held twice.",
-        [("Now", _now()), ("The two views", _the_two_views()), ("Batch layer", _batch_layer())],
+        [
+            ("Now", HEALTH, _now()),
+            ("The two views", CONSISTENCY, _the_two_views()),
+            ("Batch layer", RUNS, _batch_layer()),
+        ],
     )
 
 
@@ -25,14 +27,14 @@ def _now() -> list[Panel]:
             "Offsets of the log that neither layer accounts for. 0, or the merge is wrong.",
             "sum(serving_consistency_missing)",
             steps=[(1, RED)],
-            links=_PROOF,
+            links=CONSISTENCY,
         ),
         figure(
             "Records held twice",
             "Offsets that both layers hold. 0, or the merge is wrong.",
             "sum(serving_consistency_double)",
             steps=[(1, RED)],
-            links=_PROOF,
+            links=CONSISTENCY,
         ),
         figure(
             "Answers complete",
@@ -40,7 +42,6 @@ def _now() -> list[Panel]:
             "min(serving_complete)",
             base=RED,
             steps=[(1, GREEN)],
-            links={"health": "${serving}/api/health/status"},
         ),
         figure(
             "Age of the batch view",
@@ -48,7 +49,7 @@ def _now() -> list[Panel]:
             "max(serving_run_age_seconds)",
             unit="s",
             steps=[(3_600, YELLOW), (7_200, RED)],
-            links={"runs": "${serving}/api/runs"},
+            links=RUNS,
         ),
         figure(
             "Since all partitions were in sync",
@@ -62,7 +63,7 @@ def _now() -> list[Panel]:
             "Of the last 20 that were taken over.",
             "sum(serving_seams_inconsistent)",
             steps=[(1, RED)],
-            links=_PROOF,
+            links=CONSISTENCY,
         ),
     ]
 
@@ -113,6 +114,7 @@ def _batch_layer() -> list[Panel]:
                 "published": "time() - max(batch_security_published_timestamp_seconds)",
             },
             unit="s",
+            steps=[(3_600, YELLOW), (7_200, RED)],
         ),
         graph(
             "Records below the seam",
@@ -130,5 +132,6 @@ def _batch_layer() -> list[Panel]:
                 "{{query}}": "sum by (query) (increase(batch_stream_restarts_total[1h])) "
                 "or vector(0)"
             },
+            steps=[(1, YELLOW)],
         ),
     ]

@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from streamguard_dashboards.layout import page
+from streamguard_dashboards.layout import CONSISTENCY, HEALTH, page
 from streamguard_dashboards.panels import RED, YELLOW, Panel, figure, graph
 
 _P99 = "histogram_quantile(0.99, sum by (le) (rate({}_bucket[$__rate_interval])))"
@@ -17,16 +17,21 @@ def pipeline() -> Dashboard:
         "streamguard-pipeline",
         "StreamGuard: pipeline overview",
         "From Kafka to an answer: rates, lag, delays, refused records.",
-        [("Now", _now()), ("Flow", _flow()), ("Refused and repeated", _refused_and_repeated())],
+        [
+            ("Now", HEALTH, _now()),
+            ("Flow", HEALTH, _flow()),
+            ("Refused and repeated", CONSISTENCY, _refused_and_repeated()),
+        ],
     )
 
 
 def _now() -> list[Panel]:
     return [
         figure(
-            "Services that answer",
-            "Scrape targets that are up.",
-            "sum(up)",
+            "Services that do not answer",
+            "Scrape targets that are down. Alert ServiceDown: one, for a minute.",
+            "count(up == 0) or vector(0)",
+            steps=[(1, RED)],
         ),
         figure(
             "Events per second",
@@ -39,7 +44,6 @@ def _now() -> list[Panel]:
             "In the log, not stored by the speed layer. Alert ProcessingLag: over 1,000.",
             "sum(speed_consumer_lag)",
             steps=[(1_000, YELLOW), (100_000, RED)],
-            links={"health": "${serving}/api/health/status"},
         ),
         figure(
             "Until it can be queried, p99",
@@ -59,7 +63,7 @@ def _now() -> list[Panel]:
             "Records that retention deleted before they were read, in the last hour.",
             "sum(increase(speed_offsets_lost_total[1h]))",
             steps=[(1, RED)],
-            links={"consistency": "${serving}/consistency"},
+            links=CONSISTENCY,
         ),
     ]
 
@@ -86,17 +90,20 @@ def _flow() -> list[Panel]:
             "From the broker's time of a record to its commit in the speed layer's store.",
             {"p50": _P50.format(_LATENCY), "p99": _P99.format(_LATENCY)},
             unit="s",
+            steps=[(1, YELLOW), (10, RED)],
         ),
         graph(
             "From the broker to an answer",
             "From the broker's time of a record until it can be queried.",
             {"p50": _P50.format(_DELAY), "p99": _P99.format(_DELAY)},
             unit="s",
+            steps=[(1, YELLOW), (10, RED)],
         ),
         graph(
             "Records that cannot be queried yet",
             "Behind the end of the log, by topic, as the serving layer sees it.",
             {"{{topic}}": "sum by (topic) (serving_tail_lag_records)"},
+            steps=[(1_000, YELLOW)],
         ),
         graph(
             "Copied into the master dataset",
@@ -116,6 +123,7 @@ def _refused_and_repeated() -> list[Panel]:
                 "{{topic}} {{reason}}": "sum by (topic, reason) "
                 "(increase(speed_dead_letters_total[5m]))"
             },
+            steps=[(1, YELLOW)],
         ),
         graph(
             "Repeated event ids",
@@ -129,6 +137,7 @@ def _refused_and_repeated() -> list[Panel]:
                 "store": "sum(increase(streamguard_storage_errors_total[5m]))",
                 "Kafka": "sum(increase(streamguard_kafka_errors_total[5m]))",
             },
+            steps=[(1, RED)],
         ),
         graph(
             "Alerts to be sent",

@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from streamguard_dashboards.layout import page
+from streamguard_dashboards.layout import HEALTH, RUNS, page
 from streamguard_dashboards.panels import RED, YELLOW, Panel, figure, graph
 
 
@@ -13,10 +13,10 @@ def system() -> Dashboard:
         "StreamGuard: system performance",
         "CPU, memory and handles of each process; request times; micro-batches; batch stages.",
         [
-            ("Now", _now()),
-            ("Processes", _processes()),
-            ("Requests", _requests()),
-            ("Work", _work()),
+            ("Now", HEALTH, _now()),
+            ("Processes", HEALTH, _processes()),
+            ("Requests", {"API": "${serving}/docs"}, _requests()),
+            ("Work", RUNS, _work()),
         ],
     )
 
@@ -106,6 +106,7 @@ def _requests() -> list[Panel]:
                 "(rate(serving_request_duration_seconds_bucket[$__rate_interval])))"
             },
             unit="s",
+            steps=[(0.1, YELLOW), (1, RED)],
         ),
         graph(
             "Requests by route",

@@ -2,10 +2,12 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from streamguard_dashboards.layout import page
+from streamguard_dashboards.layout import ANALYSES, RUNS, page
 from streamguard_dashboards.panels import RED, YELLOW, Panel, figure, graph
 
 _QUEUE = {"alert queue": "${serving}/api/alerts?status=open"}
+_ANOMALIES = {"anomalies": "${serving}/api/anomalies"}
+_USERS = {"users": "${serving}/api/users?sort=risk"}
 
 
 def threats() -> Dashboard:
@@ -14,7 +16,11 @@ def threats() -> Dashboard:
         "streamguard-threats",
         "StreamGuard: threat detection",
         "Alerts and anomalous events as they happen, and anomalous users by the batch models.",
-        [("Now", _now()), ("Over time", _over_time()), ("Users and models", _users_and_models())],
+        [
+            ("Now", _ANOMALIES, _now()),
+            ("Over time", _ANOMALIES, _over_time()),
+            ("Users and models", _USERS, _users_and_models()),
+        ],
     )
 
 
@@ -38,7 +44,6 @@ def _now() -> list[Panel]:
             "Anomalous events in the last hour",
             "Scored at or above the threshold by the speed layer.",
             "sum(increase(streamguard_anomalies_detected_total[1h]))",
-            links={"anomalies": "${serving}/api/anomalies"},
         ),
         figure(
             "Anomalous share",
@@ -46,18 +51,19 @@ def _now() -> list[Panel]:
             "sum(increase(streamguard_anomalies_detected_total[1h])) / "
             "sum(increase(streamguard_events_processed_total[1h]))",
             unit="percentunit",
+            steps=[(0.05, YELLOW), (0.2, RED)],
         ),
         figure(
             "Anomalous users",
             "Of the served run, by its models.",
             "max(training_data_anomalies_total)",
-            links={"users": "${serving}/api/users?sort=risk"},
+            links=_USERS,
         ),
         figure(
             "Written analyses",
             "Explanations of alerts by the assistant.",
             "sum(streamguard_ai_analyses_total)",
-            links={"analyses": "${serving}/api/analyses"},
+            links=ANALYSES,
         ),
     ]
 
@@ -120,7 +126,7 @@ def _users_and_models() -> list[Panel]:
             "Stability index against the training run; above 0.25 a feature has moved.",
             {"{{feature}}": "topk(10, max by (feature) (batch_feature_drift))"},
             steps=[(0.25, YELLOW)],
-            links={"runs": "${serving}/api/runs"},
+            links=RUNS,
         ),
         graph(
             "Alerts sent by webhook",
@@ -129,6 +135,7 @@ def _users_and_models() -> list[Panel]:
                 "{{target}} {{outcome}}": "sum by (target, outcome) "
                 "(increase(serving_webhook_attempts_total[5m]))"
             },
+            links={"dead letters": "${serving}/api/webhooks/dead-letters"},
         ),
         graph(
             "User patterns sent",
