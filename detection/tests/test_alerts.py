@@ -94,7 +94,11 @@ def test_fifty_first_event_is_rapid_activity(batch):
     [(row, alert)] = raised(batch, *events)
 
     assert row == 50
-    assert (alert.alert_type, alert.severity, alert.techniques) == ("RAPID_ACTIVITY", "MEDIUM", [])
+    assert (alert.alert_type, alert.severity, alert.techniques) == (
+        "RAPID_ACTIVITY",
+        "MEDIUM",
+        ["T1119"],
+    )
     assert alert.event_count == 51
     assert alert.event_ids == [f"e{n}" for n in range(51 - MAX_EVIDENCE, 51)]
     assert alert.source_ips == []

@@ -149,3 +149,33 @@ def test_damaged_state_is_refused(simulated, damage):
 
 def test_scorer_survives_a_snapshot():
     assert Engine.restore(Engine("reference").snapshot()).scorer == "reference"
+
+
+def of_many(kind, numbers):
+    """Events of one user with a value of its own each."""
+    return [
+        {"event_id": f"e{n}", kind: f"value-{n}", "timestamp": START + 60_000 * n} for n in numbers
+    ]
+
+
+@pytest.mark.parametrize("kind", ["domain", "source_ip"])
+def test_a_users_state_is_bounded(batch, kind):
+    engine = Engine()
+    most = {"domain": 4_096, "source_ip": 65_536}[kind]
+    for first in range(0, most + 9_000, 6_000):
+        engine.process(batch(*of_many(kind, range(first, first + 6_000))))
+    full = engine.state.distinct[engine.interner.user_code("alice")].copy()
+    again = Engine.restore(engine.snapshot())
+
+    later = batch(*of_many(kind, range(200_000, 203_000)))
+    known = batch(*of_many(kind, range(300_000, 300_010)), {"event_id": "k", kind: "value-7"})
+    scores = engine.process(later).anomaly_score
+
+    assert full.max() <= most + 1
+    assert (engine.state.distinct[engine.interner.user_code("alice")][:12] == full[:12]).all()
+    assert (again.process(later).anomaly_score == scores).all()
+    engine.process(known)
+    again.process(known)
+    assert again.snapshot() == engine.snapshot()
+    if kind == "source_ip":
+        assert engine.features_of("alice")["unique_ips"] == most + 1

@@ -275,4 +275,11 @@ def test_the_builtin_rules_are_those_of_this_version():
     # Other rules give the same events other alerts: change detection.engine.VERSION with them.
     from detection import VERSION
 
-    assert (VERSION, sigma.builtin_rules().fingerprint) == ("6", "8a481617f0154957")
+    assert (VERSION, sigma.builtin_rules().fingerprint) == ("7", "bcdf624692b3f6ad")
+
+
+def test_every_builtin_rule_names_a_technique():
+    rules = [each.rule for each in sigma.builtin_rules().correlations if each.rule is not None]
+
+    assert len(rules) >= 10
+    assert [rule.rule_id for rule in rules if not rule.techniques] == []

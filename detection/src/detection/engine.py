@@ -19,7 +19,7 @@ from detection.selections import NEW_COUNTRY, RARE_COUNTRY, Columns
 from detection.sigma import builtin_rules
 from detection.state import empty_state, with_room_for_entries, with_room_for_users
 
-VERSION = "6"
+VERSION = "7"
 """Changes whenever the same events would give other results or another state."""
 
 Scorer = Literal["calibrated", "reference"]

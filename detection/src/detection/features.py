@@ -25,6 +25,9 @@ nothing give 0. Deviations are those of a sample (n - 1) and 0 for fewer than tw
 | avg_event_interval, event_interval_stddev, min_event_interval | seconds between one event of the user and the next in offset order of a partition, without sign; 0 for fewer than two events |
 | burst_events | such intervals below 1 s |
 
+A user's distinct values are told apart up to ``layout.MOST_VALUES`` per kind and partition; all
+further ones count as one.
+
 Over partitions, counts add up, distinct values are united, and means and deviations of intervals
 are merged in the order of the engines given (Chan): pass them sorted by topic and partition.
 """
@@ -155,8 +158,10 @@ class _Merger:
         )
         for kind, (users, values, seen) in part.values.items():
             if kind in _VOCABULARY_OF:
-                words = interner.values[_VOCABULARY_OF[kind]]
-                values = _numbered(self._words[kind], words)[values]
+                words = _numbered(self._words[kind], interner.values[_VOCABULARY_OF[kind]])
+                told = values != at.OTHER
+                values = values.copy()
+                values[told] = words[values[told]]
             self._values[kind].append((rows[users], values, seen))
 
     def tallies(self) -> _Tallies:

@@ -36,6 +36,8 @@ from detection.layout import (
     KINDS,
     LAST,
     MIN_GAP,
+    MOST_VALUES,
+    OTHER,
     PLACE,
     POPULATION,
     PORT,
@@ -177,20 +179,33 @@ def key_of(user, kind, value):
 
 
 @compiled
-def entry_of(state, user, kind, value):
-    """Return the entry that counts ``value``, making it at the first sight."""
-    key = key_of(user, kind, value)
+def place_of(state, key):
+    """Return the cell of the hash table that holds a key's entry, or where it would be put."""
     mask = len(state.table) - 1
     place = mixed(key) & mask
-    while state.table[place] != 0:
-        entry = np.int64(state.table[place]) - 1
-        if state.entries[entry].key == key:
-            return entry
+    while state.table[place] != 0 and state.entries[state.table[place] - 1].key != key:
         place = (place + 1) & mask
+    return place
+
+
+@compiled
+def entry_of(state, user, kind, value):
+    """Return the entry that counts ``value``, making it at the first sight.
+
+    A user who has had very many values of a kind gets one entry for all further ones.
+    """
+    key = key_of(user, kind, value)
+    place = place_of(state, key)
+    if state.table[place] == 0 and is_full(state, user, kind):
+        key = key_of(user, kind, OTHER)
+        place = place_of(state, key)
+    if state.table[place] != 0:
+        return np.int64(state.table[place]) - 1
     entry = state.tally[ENTRIES]
     state.tally[ENTRIES] = entry + 1
     state.table[place] = entry + 1
     state.entries[entry].key = key
+    state.distinct[user, kind] += 1
     tail = state.tails[user, kind]
     if tail:
         state.entries[tail - 1].next = entry + 1
@@ -198,6 +213,12 @@ def entry_of(state, user, kind, value):
         state.heads[user, kind] = entry + 1
     state.tails[user, kind] = entry + 1
     return entry
+
+
+@compiled
+def is_full(state, user, kind):
+    """Tell whether a user has had as many values of a kind as are told apart."""
+    return user != POPULATION and state.distinct[user, kind] >= MOST_VALUES[kind]
 
 
 @compiled
@@ -653,8 +674,8 @@ def count_values(state, user, cells):
             seen = state.entries[cells[kind]].seen + 1
             state.entries[cells[kind]].seen = seen
             state.seen[user, kind] += 1
-            if kind < SCORED_KINDS:
-                value = (state.entries[cells[kind]].key - 1) & 0x3FFFFFFF
+            value = (state.entries[cells[kind]].key - 1) & 0x3FFFFFFF
+            if kind < SCORED_KINDS and value != OTHER:
                 keep_usual(state.usual[user, kind], value, seen)
 
 

@@ -28,6 +28,14 @@ KINDS: Final = 14
 SCORED_KINDS: Final = 13
 """All kinds but ``DAY``, which is counted for the features only."""
 
+OTHER: Final = 0x3FFFFFFF
+"""Stands for every further value of a user who has had ``MOST_VALUES`` of a kind."""
+
+MOST_VALUES: Final = (
+    65_536, 65_536, 65_536, 65_536, 65_536, 4_096, 4_096, 4_096, 4_096, 4_096, 4_096, 64, 24, 65_536,
+)  # fmt: skip
+"""Of each kind: distinct values of a user that are told apart; it bounds a user's state."""
+
 COMPONENT_OF: Final = (1, 1, 2, 3, 4, 5, 5, 6, 7, 8, 8, 9, 0)
 """Index into ``contracts.views.COMPONENTS`` for each scored kind."""
 COMPONENTS: Final = 10

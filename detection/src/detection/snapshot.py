@@ -46,7 +46,8 @@ from detection.windows import (
 
 MARK = b"SGDETECT"
 _DIGEST = 16
-_LINKS = {"heads", "tails"}
+_LINKS = {"heads", "tails", "distinct"}
+"""Follow from the entries."""
 _SCHEMA = pa.schema(
     [
         ("name", pa.string()),

@@ -38,6 +38,7 @@ class State(NamedTuple):
             together, which is what makes look-ups fast.
         heads: [users, kinds] first entry, plus 1; 0 for none.
         tails: [users, kinds] last entry, plus 1.
+        distinct: [users, kinds] number of entries.
         usual: [users, scored kinds, top, 2] values seen most often, plus 1, and how often.
         counters: [users, counters] integer counters.
         sums: [users, sums] floating-point accumulators.
@@ -57,8 +58,9 @@ class State(NamedTuple):
     tally: Ints
     table: NDArray[np.int32]
     entries: NDArray[np.void]
-    heads: Ints
-    tails: Ints
+    heads: NDArray[np.int32]
+    tails: NDArray[np.int32]
+    distinct: NDArray[np.int32]
     usual: NDArray[np.int32]
     counters: Ints
     sums: Floats
@@ -78,6 +80,7 @@ class State(NamedTuple):
 USER_ARRAYS = (
     "heads",
     "tails",
+    "distinct",
     "usual",
     "counters",
     "sums",
@@ -97,8 +100,9 @@ def empty_state() -> State:
         tally=np.zeros(at.TALLIES, np.int64),
         table=np.zeros(2 * _MIN_ENTRIES, np.int32),
         entries=np.zeros(_MIN_ENTRIES, ENTRY),
-        heads=np.zeros((users, at.KINDS), np.int64),
-        tails=np.zeros((users, at.KINDS), np.int64),
+        heads=np.zeros((users, at.KINDS), np.int32),
+        tails=np.zeros((users, at.KINDS), np.int32),
+        distinct=np.zeros((users, at.KINDS), np.int32),
         usual=np.zeros((users, at.SCORED_KINDS, at.TOP, 2), np.int32),
         counters=np.zeros((users, at.COUNTERS), np.int64),
         sums=np.zeros((users, at.SUMS)),
