@@ -31,6 +31,7 @@ case "$audit_status" in
   2) skip audit "$audit" ;;
   *) run audit local-stack/scripts/audit.sh ;;
 esac
+run sbom "$bin/cyclonedx-py" requirements requirements.lock --pyproject pyproject.toml --output-reproducible -o /dev/null
 run yaml "$bin/yamllint" --strict -c .yamllint.yaml .
 
 if [[ -f docker-compose.yml ]]; then
