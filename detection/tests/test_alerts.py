@@ -97,7 +97,7 @@ def test_fifty_first_event_is_rapid_activity(batch):
     assert (alert.alert_type, alert.severity, alert.techniques) == (
         "RAPID_ACTIVITY",
         "MEDIUM",
-        ["T1119"],
+        ["T1005"],
     )
     assert alert.event_count == 51
     assert alert.event_ids == [f"e{n}" for n in range(51 - MAX_EVIDENCE, 51)]
