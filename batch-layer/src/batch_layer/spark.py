@@ -137,3 +137,13 @@ def in_pool(spark: "SparkSession", pool: Pool, description: str) -> Iterator[Non
     finally:
         for name in ("spark.scheduler.pool", "spark.job.description"):
             context.setLocalProperty(name, None)  # type: ignore[arg-type]  # None removes it
+
+
+def cancel_group(spark: "SparkSession", group: str) -> None:
+    """End a group's Spark jobs, and every job it submits from now on.
+
+    pyspark's own ``cancelJobGroup`` ends only those that run at this moment: a first job that is
+    submitted a moment later would run to its end.
+    """
+    scala_context = spark.sparkContext._jsc.sc()  # noqa: SLF001 (pyspark does not offer it)
+    scala_context.cancelJobGroupAndFutureJobs(group)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from batch_layer.errors import BatchLayerError, ServiceUnavailableError
 from batch_layer.ingestion import first_line
-from batch_layer.spark import in_pool
+from batch_layer.spark import cancel_group, in_pool
 from batch_layer.transactions import metrics
 from batch_layer.transactions.offsets import held_offsets, resolve
 from batch_layer.transactions.records import UNFINISHED, BatchRecord, Status
@@ -74,7 +74,7 @@ class Batches:
         with self._lock:
             future = self._futures.get(batch_id)
         if future is not None and not future.cancel():
-            self._spark.sparkContext.cancelJobGroup(batch_id)
+            cancel_group(self._spark, batch_id)
         metrics.BATCHES.labels(Status.CANCELLED).inc()
         return changed
 
@@ -88,7 +88,7 @@ class Batches:
         self._registry.fail_unfinished(INTERRUPTED)
         for batch_id, future in futures.items():
             if future in late:
-                self._spark.sparkContext.cancelJobGroup(batch_id)
+                cancel_group(self._spark, batch_id)
         self._pool.shutdown(wait=True)
 
     def _record(self, request: "BatchRunRequest") -> BatchRecord:
@@ -133,6 +133,7 @@ class Batches:
         try:
             with metrics.RUNNING.track_inprogress(), in_pool(self._spark, "batch", batch_id):
                 self._spark.sparkContext.setJobGroup(batch_id, batch_id, interruptOnCancel=True)
+                self._check_cancelled(batch_id)  # it may have come before there was a group
                 outcome = run_batch(
                     self._spark, self._settings, record, lambda: self._check_cancelled(batch_id)
                 )
