@@ -23,7 +23,8 @@ def api(shared):
     part.append(events)
     for run_id, seam in (("r1", 3), ("r2", 6)):
         run = RunPartition(TOPIC, 0, events[:seam], seam, alerts=alerts[: seam // 3])
-        publish_run(shared.lake, run_id, [run], [user_record("alice")])
+        verdict = user_record("alice", is_anomaly=run_id == "r1")
+        publish_run(shared.lake, run_id, [run], [verdict])
     return shared.start()
 
 
@@ -42,6 +43,23 @@ def test_an_earlier_run_answers_for_what_it_holds_alone(api):
     assert api.json("/api/stats/summary", as_of_run="r2")["totalEvents"] == 6
     assert api.get("/api/events/evt_000000000004", as_of_run="r1").status_code == 404
     assert api.json("/api/events/count")["count"] == 9
+
+
+def test_users_and_their_verdicts_can_be_asked_as_of_a_run(api):
+    page = api.json("/api/users/alice", as_of_run="r1")
+    assert page["events"] == {"count": 3, "batch": 3, "realtime": 0}
+    assert (page["batch"]["run_id"], page["batch"]["verdict"]["is_anomaly"]) == ("r1", True)
+    assert page["provenance"]["events"] == {"source": "batch", "as_of": START_MS}
+    assert page["provenance"]["live"]["source"] == "speed"
+    assert [e["is_anomaly"] for e in api.json("/api/users", as_of_run="r1")["data"]] == [True]
+    assert [e["is_anomaly"] for e in api.json("/api/users")["data"]] == [False]
+
+    verdicts = "/api/training-data/anomalies"
+    assert len(api.json(verdicts, as_of_run="r1")["data"]) == 1
+    assert api.json(verdicts)["data"] == []
+    assert api.json(f"{verdicts}/alice", as_of_run="r1")["run_id"] == "r1"
+    assert api.json("/api/training-data/stats", as_of_run="r1")["anomalous_users"] == 1
+    assert api.json("/api/training-data/report", as_of_run="r1")["anomalous_users"] == 1
 
 
 def test_a_time_names_the_newest_run_made_by_then(api):

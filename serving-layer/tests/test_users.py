@@ -1,6 +1,7 @@
 """A user's page and users by risk: both layers side by side, each with its source."""
 
 import json
+import time
 
 import pytest
 
@@ -15,6 +16,7 @@ from serving_layer.testing import (
 )
 
 TOPIC = "security-events"
+ABOUT_THE_PAGE = {"user", "complete", "incomplete_reason", "provenance"}
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,13 @@ def test_a_page_shows_both_layers_with_source_and_freshness(api):
     assert (body["batch"]["run_id"], body["batch"]["as_of"]) == ("r1", START_MS)
     assert body["batch"]["verdict"]["anomaly_score_normalized"] == 0.1
     assert body["batch"]["segment"] == "many addresses"
+    parts = body["provenance"]
+    assert parts.keys() == body.keys() - ABOUT_THE_PAGE
+    assert parts["batch"] == {"source": "batch", "as_of": START_MS}
+    assert parts["live"] == {"source": "speed", "as_of": START_MS + 6}
+    merged = [parts[name] for name in ("risk", "events", "profile", "anomalies", "alerts")]
+    assert {each["source"] for each in merged} == {"merged"}
+    assert 0 <= time.time() * 1000 - merged[0]["as_of"] < 60_000
     assert body["live"]["features"] == {"total_events": 4}
     assert (body["live"]["as_of"], body["live"]["reason"]) == (START_MS + 6, None)
     assert body["profile"]["source_ips"] == [{"value": "10.0.0.1", "events": 4}]

@@ -50,7 +50,7 @@ async def events_response(
         limit: Rows at most.
         render: Turns rows into JSON.
     """
-    query = (name, wanted, *_as_of(snapshot))
+    query = (name, wanted, *as_of(snapshot))
     after = _key(services.cursors.decode(query, cursor)) if cursor is not None else None
 
     is_small = limit <= _INLINE_ROWS
@@ -69,7 +69,7 @@ def alerts_response(
     services: Services, snapshot: Snapshot, wanted: AlertFilter, cursor: str | None, limit: int
 ) -> Response:
     """Return one page of alerts of a snapshot."""
-    query = ("alerts", wanted, *_as_of(snapshot))
+    query = ("alerts", wanted, *as_of(snapshot))
     after: Any = tuple(services.cursors.decode(query, cursor)) if cursor is not None else None
     found = alert_page(snapshot, wanted, after, limit, services.cases)
     last = services.cursors.encode(query, found.items[-1][0].order) if found.more else None
@@ -123,7 +123,7 @@ def joined_page(
     return b'{"data":[' + b",".join(data) + b"]," + rest[1:]
 
 
-def _as_of(snapshot: Snapshot) -> tuple[str | None, ...]:
+def as_of(snapshot: Snapshot) -> tuple[str | None, ...]:
     """Return the earlier run that cursors are bound to; nothing for answers as of now."""
     return () if snapshot.is_live else (snapshot.batch.run_id,)
 

@@ -1,4 +1,4 @@
-"""``/api/training-data``: what the published batch run says of users."""
+"""``/api/training-data``: what the published batch run, or an earlier one, says of users."""
 
 from typing import Annotated
 
@@ -9,9 +9,9 @@ from contracts.api import Page, UserAnomaly
 from serving_layer import examples
 from serving_layer.answers import json_response, page_bytes
 from serving_layer.errors import NotFoundError, NotReadyError
-from serving_layer.parameters import Cursor, Limit, ServicesDep
-from serving_layer.services import Services
+from serving_layer.parameters import Cursor, Limit, ServicesDep, SnapshotDep
 from serving_layer.views.batch import BatchView
+from serving_layer.views.snapshot import Snapshot
 
 router = APIRouter(prefix="/api/training-data", tags=["training data"])
 
@@ -27,19 +27,18 @@ _STATS = {
 }
 
 
-def _published(services: Services) -> BatchView:
-    batch = services.views.current().batch
-    if batch.manifest is None:
+def _published(snapshot: Snapshot) -> BatchView:
+    if snapshot.batch.manifest is None:
         raise NotFoundError("no batch run has been published yet")
-    return batch
+    return snapshot.batch
 
 
 @router.get(
     "/report", responses=examples.answers(examples.REPORT, problems={404: "No run published yet."})
 )
-async def read_report(services: ServicesDep) -> Response:
+async def read_report(snapshot: SnapshotDep) -> Response:
     """Return the run's `anomaly_report.json` as it is."""
-    return Response(_published(services).report, media_type="application/json")
+    return Response(_published(snapshot).report, media_type="application/json")
 
 
 @router.get(
@@ -49,10 +48,10 @@ async def read_report(services: ServicesDep) -> Response:
     ),
 )
 async def list_anomalous_users(
-    services: ServicesDep, limit: Limit = 100, cursor: Cursor = None
+    services: ServicesDep, snapshot: SnapshotDep, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
     """List the run's anomalous users, highest score first."""
-    batch = _published(services)
+    batch = _published(snapshot)
     query = ("training-data", batch.run_id)
     start = int(services.cursors.decode(query, cursor)[0]) if cursor is not None else 0
     users = batch.users.anomalous(start, limit)
@@ -74,11 +73,11 @@ async def list_anomalous_users(
     ),
 )
 async def read_user(
-    services: ServicesDep,
+    snapshot: SnapshotDep,
     user_id: Annotated[str, Path(min_length=1, max_length=256, examples=["manager"])],
 ) -> Response:
     """Return a user's verdict with its reasons, anomalous or not."""
-    user = _published(services).users.get(user_id)
+    user = _published(snapshot).users.get(user_id)
     if user is None:
         raise NotFoundError(f"the batch run knows no user {user_id!r}")
     return json_response(user)
@@ -93,7 +92,7 @@ async def read_user(
 async def training_data_health(services: ServicesDep) -> Response:
     """Say whether a batch run is served; 503 until one is."""
     try:
-        batch = _published(services)
+        batch = _published(services.views.current())
     except NotFoundError as error:
         raise NotReadyError(error.detail) from error
     return json_response(
@@ -102,9 +101,9 @@ async def training_data_health(services: ServicesDep) -> Response:
 
 
 @router.get("/stats", responses=examples.answers(_STATS, problems={404: "No run published yet."}))
-async def training_data_stats(services: ServicesDep) -> Response:
+async def training_data_stats(snapshot: SnapshotDep) -> Response:
     """Return the run's totals."""
-    batch = _published(services)
+    batch = _published(snapshot)
     manifest, users = batch.manifest, len(batch.users)
     if manifest is None:
         raise NotFoundError("no batch run has been published yet")

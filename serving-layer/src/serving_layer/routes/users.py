@@ -11,10 +11,10 @@ from fastapi.responses import Response
 
 from contracts.api import UserAnomaly
 from serving_layer import examples
-from serving_layer.answers import alert_body, json_response, page_bytes
+from serving_layer.answers import alert_body, as_of, json_response, page_bytes
 from serving_layer.errors import NotFoundError
 from serving_layer.explanations import explained_user
-from serving_layer.parameters import Cursor, Explain, Limit, ServicesDep
+from serving_layer.parameters import Cursor, Explain, Limit, ServicesDep, SnapshotDep
 from serving_layer.services import Services
 from serving_layer.speed_client import NotOwnedError, SpeedError
 from serving_layer.views.profiles import profile
@@ -29,6 +29,7 @@ router = APIRouter(prefix="/api/users", tags=["users"])
 _PROFILE_EVENTS = 300
 _NEWEST = 10
 _TIMELINE = 50
+_MERGED = ("risk", "events", "profile", "anomalies", "alerts", "timeline")
 
 _RISK = {
     "user": "manager",
@@ -55,6 +56,8 @@ _USER = {
     "live": {"source": "speed", "as_of": 1767225961000, "features": {"unique_ips": 57}},
     "profile": {
         "source": "merged",
+        "as_of": 1767225961000,
+        "freshness_seconds": 0.4,
         "events": 300,
         "hours": [0] * 24,
         "source_ips": [{"value": "10.0.0.7", "events": 281}],
@@ -70,12 +73,18 @@ _USER = {
             "source": "realtime",
         }
     ],
+    "provenance": {
+        **{part: {"source": "merged", "as_of": 1767225961000} for part in _MERGED},
+        "batch": {"source": "batch", "as_of": 1767225900000},
+        "live": {"source": "speed", "as_of": 1767225961000},
+    },
 }
 
 
 @router.get("", responses=examples.answers(examples.page(_RISK)))
 async def list_users(
     services: ServicesDep,
+    snapshot: SnapshotDep,
     sort: Annotated[Literal["risk", "user"], Query(examples=["risk"])] = "risk",
     limit: Limit = 100,
     cursor: Cursor = None,
@@ -86,11 +95,11 @@ async def list_users(
     alerts. The parts of `risk` are in each row: `1 - 1 / sqrt(1 + evidence)`, where the evidence
     is `batch_score` times 2 (0.5 where the run calls the user ordinary), plus `realtime_score`
     times 2, plus `alert_evidence`: the open alerts, CRITICAL 3, HIGH 1, MEDIUM 0.3, LOW 0.1 each,
-    halved for every day between the alert and the newest event.
+    halved for every day between the alert and the newest event. As of an earlier run it is that
+    run's users and alerts, with what people have done about the alerts until now.
     """
-    query = ("users", sort)
+    query = ("users", sort, *as_of(snapshot))
     after = services.cursors.decode(query, cursor) if cursor is not None else None
-    snapshot = services.views.current()
     users = await asyncio.to_thread(ranked, snapshot, services.cases)
     if sort == "user":
         users.sort(key=lambda each: each.user)
@@ -114,14 +123,15 @@ def _position(each: Risk, sort: str) -> tuple[int | str, ...]:
 )
 async def read_user_page(
     services: ServicesDep,
+    snapshot: SnapshotDep,
     user_name: Annotated[str, Path(min_length=1, max_length=256, examples=["manager"])],
     explain: Explain = False,
 ) -> Response:
-    """Return what both layers know of a user, each part with its source and how fresh it is.
+    """Return what both layers know of a user; `provenance` says of each part whence and as of when.
 
-    `live` is asked of the speed layer now; where it does not answer, `reason` says why.
+    `live` is asked of the speed layer now, also as of an earlier run; where it does not answer,
+    `reason` says why. What people did about alerts is as of now too.
     """
-    snapshot = services.views.current()
     live = await _live(services, user_name)
     body = await asyncio.to_thread(user_page, services, snapshot, user_name)
     if not body["events"]["count"] and not body["alerts"] and body["batch"]["verdict"] is None:
@@ -130,6 +140,10 @@ async def read_user_page(
         body["explain"] = await asyncio.to_thread(
             explained_user, services, snapshot, user_name, live
         )
+    body["provenance"] |= {
+        name: {"source": part["source"], "as_of": part["as_of"]}
+        for name, part in (("batch", body["batch"]), ("live", live))
+    }
     return json_response(body | {"live": live})
 
 
@@ -145,6 +159,7 @@ def user_page(services: Services, snapshot: Snapshot, user: str) -> dict[str, An
     manifest, verdict = snapshot.batch.manifest, snapshot.batch.users.get(user)
     rendered = events_json(events, snapshot.realtime.rendered)
     bodies = [alert_body(entry.record, source, services.cases) for entry, source in alerts]
+    held = _held(services, snapshot)
     return {
         "user": user,
         "complete": snapshot.complete,
@@ -159,13 +174,28 @@ def user_page(services: Services, snapshot: Snapshot, user: str) -> dict[str, An
             "segment": _segment(snapshot, verdict),
         },
         "profile": {
-            "source": "merged",
-            "freshness_seconds": services.tail.freshness_seconds(),
+            **held,
+            "freshness_seconds": services.tail.freshness_seconds() if snapshot.is_live else None,
             **profile(rendered),
         },
         "anomalies": anomaly_bodies(anomalies),
         "alerts": bodies,
         "timeline": timeline(rendered[:_TIMELINE], bodies),
+        "provenance": dict.fromkeys(_MERGED, held),
+    }
+
+
+def _held(services: Services, snapshot: Snapshot) -> dict[str, Any]:
+    """Return where merged parts come from, and the time up to which they hold every event.
+
+    Both views, in sync with the speed layer at ``as_of``; or one earlier run, made then.
+    """
+    manifest = snapshot.batch.manifest
+    if not snapshot.is_live and manifest is not None:
+        return {"source": "batch", "as_of": manifest.created_at}
+    return {
+        "source": "merged",
+        "as_of": int((time.time() - services.tail.freshness_seconds()) * 1000),
     }
 
 
