@@ -3,7 +3,7 @@
 import pytest
 
 from genai_assistant.clock import now_ms
-from genai_assistant.testing import World, event, user_row
+from genai_assistant.testing import World, alert_of, event, user_row
 
 HOUR = 3_600_000
 
@@ -103,6 +103,56 @@ def test_layers_that_agree(client):
     assert body["verdict"] is None
     assert body["confidence"] == 1.0
     assert "Both flag 1 user" in body["answer"]
+
+
+def test_beyond_the_flagged_users_that_were_read_a_disagreement_is_a_least(
+    client, serving, monkeypatch
+):
+    monkeypatch.setattr("genai_assistant.questions.layers.FLAGGED_PAGE", 2)
+    serving.world.users = {
+        name: user_row(name, 0.9, is_anomaly=True, last_seen=now_ms())
+        for name in ("alice", "bob", "manager")
+    }
+
+    answer = ask(client, "Did the batch and live layers disagree?")["answer"]
+
+    assert "The layers disagree about at least 2 users" in answer
+    assert "Both flag at least 0 users" in answer
+    assert "the 2 of the highest scores were compared" in answer
+    assert "Only the live layer" not in answer  # manager is flagged by both, further down
+
+
+def test_open_alerts_are_counted_exactly_beyond_those_listed(client, serving, monkeypatch):
+    monkeypatch.setattr("genai_assistant.questions.alerts.PAGE", 4)
+    monkeypatch.setattr("genai_assistant.questions.alerts.SERIOUS_PAGE", 2)
+    failed = serving.world.events[:2]
+    severities = ["LOW"] * 30 + ["HIGH"] * 9 + ["CRITICAL"] * 3
+    serving.world.alerts = [
+        alert_of(f"al_{number:04d}", failed, severity=severity)
+        for number, severity in enumerate(severities)
+    ]
+
+    body = ask(client, "Which alerts are open?")
+
+    assert "Open: 42 alerts (3 CRITICAL, 9 HIGH, 30 LOW)" in body["answer"]
+    assert "at least" not in body["answer"]
+    assert "The newest and most severe 8 were looked at" in body["answer"]
+    record = body["evidence"][0]["record"]
+    assert record["by_severity"] == {"CRITICAL": 3, "HIGH": 9, "MEDIUM": 0, "LOW": 30}
+
+
+def test_without_a_count_what_was_listed_is_a_least(client, serving, monkeypatch):
+    monkeypatch.setattr("genai_assistant.questions.alerts.PAGE", 4)
+    failed = serving.world.events[:2]
+    serving.world.alerts = [alert_of(f"al_{n:04d}", failed, severity="LOW") for n in range(9)]
+    plainly = serving.answer
+    serving.answer = lambda path, params: (
+        None if path[1:] == ["alerts", "count"] else plainly(path, params)
+    )
+
+    answer = ask(client, "Which alerts are open?")["answer"]
+
+    assert "Open: at least 4 alerts (at least 4 LOW), the last seen at" in answer
 
 
 FRAUD = [

@@ -192,6 +192,10 @@ class Sources:
         """Fetch alerts that wait for somebody: neither resolved nor silenced."""
         return await self.alerts(**OPEN, **filters)
 
+    async def open_alert_count(self, **filters: str | int | None) -> Fetched[Count]:
+        """Count alerts that wait for somebody, exactly; the same filters."""
+        return await self._get("/api/alerts/count", Count, REAL_TIME, {**OPEN, **filters})
+
     async def alert(self, alert_id: str) -> Fetched[KnownAlert]:
         """Fetch one alert."""
         return await self._get(f"/api/alerts/{_segment(alert_id)}", KnownAlert, REAL_TIME)

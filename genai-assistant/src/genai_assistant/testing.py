@@ -277,6 +277,9 @@ class ServingDouble(_Server):
                 rows = _matching([one for one in world.events if one["is_anomaly"]], params)
                 shares = {"batch": 0, "realtime": len(rows)}
                 return {"count": len(rows), **shares, "complete": world.complete}
+            case ["api", "alerts", "count"]:
+                number = len(_matching(world.alerts, params))
+                return {"count": number, "batch": 0, "realtime": number, "complete": world.complete}
             case ["api", "users"]:
                 return _page(_ranked(world), params)
             case ["api", "events" | "anomalies" | "alerts" as name]:

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 
 from contracts.alerts import SEVERITIES
-from contracts.api import EventRecord, Page
+from contracts.api import Count, EventRecord, Page
 from genai_assistant.clock import when
 from genai_assistant.evidence import BATCH, LINE, PART, REAL_TIME, Findings, Ledger, Record
 from genai_assistant.hostile import quote
@@ -18,25 +19,33 @@ PAGE = 200
 SERIOUS_PAGE = 50
 SHOWN = 5
 EVENTS_SHOWN = 3
+WORST_FIRST = tuple(reversed(SEVERITIES))
 
 
 async def open_alerts(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
     """List open alerts, the most severe and newest first."""
     whom = {"user": plan.user}
-    pages = await asyncio.gather(
-        sources.open_alerts(limit=PAGE, **whom),
-        sources.open_alerts(severity="CRITICAL", limit=SERIOUS_PAGE, **whom),
-        sources.open_alerts(severity="HIGH", limit=SERIOUS_PAGE, **whom),
+    pages, counts = await asyncio.gather(
+        asyncio.gather(
+            sources.open_alerts(limit=PAGE, **whom),
+            sources.open_alerts(severity="CRITICAL", limit=SERIOUS_PAGE, **whom),
+            sources.open_alerts(severity="HIGH", limit=SERIOUS_PAGE, **whom),
+        ),
+        asyncio.gather(*(sources.open_alert_count(severity=one, **whom) for one in WORST_FIRST)),
     )
     findings = Findings()
     if all(page.failure for page in pages):
         return findings
     alerts = _merged([page.value for page in pages if page.value])
-    is_all = bool(pages[0].value and pages[0].value.next_cursor is None)
-    cite = ledger.add("alert_summary", REAL_TIME, _summary(alerts, plan.user, is_all))
+    is_listed = bool(pages[0].value and pages[0].value.next_cursor is None)
+    record = _summary(alerts, plan.user, counts, is_listed=is_listed)
+    cite = ledger.add("alert_summary", REAL_TIME, record)
     of_user = f" of user {quote(plan.user)}" if plan.user else ""
-    if not alerts:
-        findings.say(f"No alert{of_user} is open", cite)
+    if not record["open_alerts"]:
+        none = (
+            f"No alert{of_user} is open" if record["is_all"] else f"No open alert{of_user} is known"
+        )
+        findings.say(none, cite)
         findings.freshness = 0.9
         return findings
     _say_summary(findings, ledger.by_id()[cite].record, cite, of_user)
@@ -126,13 +135,29 @@ def _merged(pages: list[Page[KnownAlert]]) -> list[KnownAlert]:
     )
 
 
-def _summary(alerts: list[KnownAlert], user: str | None, is_all: bool) -> Record:
-    severities: Counter[str] = Counter(alert.severity for alert in alerts)
+def _summary(
+    alerts: list[KnownAlert],
+    user: str | None,
+    counts: Sequence[Fetched[Count]],
+    *,
+    is_listed: bool,
+) -> Record:
+    """Return exact numbers by severity; where a count failed, of the alerts that were listed."""
+    listed: Counter[str] = Counter(alert.severity for alert in alerts)
+    known = [one.value for one in counts if one.value is not None]
+    is_counted = len(known) == len(counts)
+    numbers = {name: listed[name] for name in WORST_FIRST}
+    if is_counted:
+        # What was listed is open, also when it was raised after the count.
+        pairs = zip(WORST_FIRST, known, strict=True)
+        numbers = {name: max(one.count, listed[name]) for name, one in pairs}
     return {
         **({"user": user} if user else {}),
-        "open_alerts": len(alerts),
-        "is_all": is_all,
-        "by_severity": {name: severities[name] for name in reversed(SEVERITIES)},
+        "open_alerts": sum(numbers.values()),
+        "is_all": all(one.complete for one in known) if is_counted else is_listed,
+        "by_severity": numbers,
+        "listed": len(alerts),
+        "is_listed": is_listed,
         "by_rule": dict(Counter(alert.alert_type for alert in alerts).most_common(SHOWN)),
         "users": len({alert.user_id for alert in alerts}),
         "first_seen": min((alert.first_seen for alert in alerts), default=None),
@@ -144,10 +169,17 @@ def _summary(alerts: list[KnownAlert], user: str | None, is_all: bool) -> Record
 def _say_summary(findings: Findings, record: Record, cite: str, of_user: str) -> None:
     least = "" if record["is_all"] else "at least "
     severities = ", ".join(
-        f"{number:,} {name}" for name, number in record["by_severity"].items() if number
+        f"{least}{number:,} {name}" for name, number in record["by_severity"].items() if number
     )
+    told = f"Open: {least}{counted(record['open_alerts'], 'alert')}{of_user} ({severities})"
+    if not record["listed"]:
+        findings.say(told, cite)
+        return
+    first, last = when(record["first_seen"]), when(record["last_seen"])
+    if record["is_listed"]:
+        findings.say(f"{told}, from {first} to {last}", cite)
+        return
+    findings.say(f"{told}, the last seen at {last}", cite)
     findings.say(
-        f"Open: {least}{counted(record['open_alerts'], 'alert')}{of_user} ({severities}), "
-        f"from {when(record['first_seen'])} to {when(record['last_seen'])}",
-        cite,
+        f"The newest and most severe {record['listed']:,} were looked at, back to {first}", cite
     )

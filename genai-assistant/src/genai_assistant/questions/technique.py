@@ -63,7 +63,9 @@ def _listed(items: list[str]) -> str:
     return "; ".join(item[0].lower() + item[1:] if item[1:2].islower() else item for item in items)
 
 
-def _say_sightings(findings: Findings, ledger: Ledger, record: Record, alerts: Sequence[Alert]) -> None:
+def _say_sightings(
+    findings: Findings, ledger: Ledger, record: Record, alerts: Sequence[Alert]
+) -> None:
     wanted = {record["id"], *record["techniques"]}
     seen = [
         alert

@@ -11,6 +11,7 @@ from genai_assistant.activity import (
     SUPPORTING,
     Activity,
     activity,
+    is_capped,
     record_activity,
     summarised,
     tell_fallback,
@@ -87,6 +88,7 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
         findings.freshness = STALE_FRESHNESS
     if seen.rows:
         summary = _live_record(summarised(seen, user=user), recent, raised)
+        summary["is_every_alert"] = not is_capped(alerts.value, len(raised))
         live_cite = ledger.add("activity", REAL_TIME, summary)
     else:
         live_cite = record_activity(seen, ledger, user=user)
@@ -207,9 +209,10 @@ def _say_live(findings: Findings, user: str, seen: Activity, record: Record, cit
     else:
         newest = f"{record['events_examined']:,}"
         findings.say(f"The last is at {last}; the newest {newest} reach back to {first}", cite)
+    least = "" if record["is_every_alert"] else "at least "
     findings.say(
-        f"Open alerts: {record['open_alerts']:,}, of these HIGH or CRITICAL: "
-        f"{record['serious_open_alerts']:,}",
+        f"Open alerts: {least}{record['open_alerts']:,}, of these HIGH or CRITICAL: "
+        f"{least}{record['serious_open_alerts']:,}",
         cite,
     )
 
