@@ -59,8 +59,8 @@ def test_a_page_shows_both_layers_with_source_and_freshness(api):
     assert 0 <= time.time() * 1000 - merged[0]["as_of"] < 60_000
     assert body["live"]["features"] == {"total_events": 4}
     assert (body["live"]["as_of"], body["live"]["reason"]) == (START_MS + 6, None)
-    assert body["profile"]["source_ips"] == [{"value": "10.0.0.1", "events": 4}]
-    assert body["profile"]["hours"][22] == 4
+    assert body["profile"]["source_ips"] == [{"value": "10.0.0.1", "events": 3}]
+    assert body["profile"]["hours"][22] == 3
     assert [each["anomaly_score"] for each in body["anomalies"]] == [0.9]
     assert [(e["kind"], e["source"]) for e in body["timeline"]] == [
         ("alert", "realtime"), ("anomaly", "realtime"), ("event", "realtime"),
@@ -103,3 +103,17 @@ def test_a_resolved_alert_is_no_risk(api):
 
     assert api.json("/api/users/bob")["risk"]["risk"] == 0.0
     api.http.post(steps, json={"action": "reopen", "by": "dana"})
+
+
+def test_a_burst_of_anomalies_does_not_become_what_is_usual(api):
+    part = api.speed.partition("user-events", 0)
+    ordinary = [event_record(n, user="trudy") for n in range(120)]
+    burst = [
+        event_record(n, user="trudy", is_anomaly=True, source_ip="203.0.113.9")
+        for n in range(120, 520)
+    ]
+    part.append(ordinary + burst)
+    page = api.wait("/api/users/trudy", lambda body: body.get("events", {}).get("count") == 520)
+
+    assert page["profile"]["source_ips"] == [{"value": "10.0.0.1", "events": 120}]
+    assert {each["kind"] for each in page["timeline"]} == {"anomaly"}

@@ -163,7 +163,10 @@ class UserPage:
         odd = {each["timestamp"] // 3_600_000 % 24 for each in body["anomalies"]}
         hours = [(f"{hour}:00", float(number)) for hour, number in enumerate(profile["hours"])]
         parts = [
-            element("p", f"From the newest {profile['events']} events; hours of anomalies marked."),
+            element(
+                "p",
+                f"From the newest {profile['events']} ordinary events; hours of anomalies marked.",
+            ),
             columns("Events per hour of day (UTC)", hours, marked=odd),
         ]
         for name, title in (

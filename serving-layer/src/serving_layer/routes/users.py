@@ -19,7 +19,7 @@ from serving_layer.services import Services
 from serving_layer.speed_client import NotOwnedError, SpeedError
 from serving_layer.views.profiles import profile
 from serving_layer.views.query import EventFilter
-from serving_layer.views.reads import AlertFilter, alert_page, count, event_page
+from serving_layer.views.reads import AlertFilter, Row, alert_page, count, event_page
 from serving_layer.views.rendering import anomaly_bodies, events_json
 from serving_layer.views.risk import Risk, ranked, risk_of
 from serving_layer.views.snapshot import Snapshot
@@ -27,6 +27,8 @@ from serving_layer.views.snapshot import Snapshot
 router = APIRouter(prefix="/api/users", tags=["users"])
 
 _PROFILE_EVENTS = 300
+_MOST_LEFT_OUT = 3_000
+"""Newest events that are passed over, in a burst of anomalies, to find what was usual before."""
 _NEWEST = 10
 _TIMELINE = 50
 _MERGED = ("risk", "events", "profile", "anomalies", "alerts", "timeline")
@@ -150,10 +152,9 @@ async def read_user_page(
 def user_page(services: Services, snapshot: Snapshot, user: str) -> dict[str, Any]:
     """Return the parts of a user's page that the snapshot holds."""
     wanted = EventFilter(user=user)
-    events = event_page(snapshot, wanted, None, _PROFILE_EVENTS).items
-    anomalies = event_page(
-        snapshot, EventFilter(user=user, anomalies_only=True), None, _NEWEST
-    ).items
+    anomalous = EventFilter(user=user, anomalies_only=True)
+    anomalies = event_page(snapshot, anomalous, None, _NEWEST).items
+    events = _newest_events(snapshot, wanted)
     alerts = alert_page(snapshot, AlertFilter(user=user), None, _NEWEST, services.cases).items
     counted = count(snapshot, wanted)
     manifest, verdict = snapshot.batch.manifest, snapshot.batch.users.get(user)
@@ -183,6 +184,15 @@ def user_page(services: Services, snapshot: Snapshot, user: str) -> dict[str, An
         "timeline": timeline(rendered[:_TIMELINE], bodies),
         "provenance": dict.fromkeys(_MERGED, held),
     }
+
+
+def _newest_events(snapshot: Snapshot, wanted: EventFilter) -> list[Row]:
+    """Return the newest events of the timeline, and behind them ordinary ones for the profile."""
+    newest = event_page(snapshot, wanted, None, _PROFILE_EVENTS).items
+    if sum(row.is_anomaly for row in newest) > _PROFILE_EVENTS // 2:
+        newest = event_page(snapshot, wanted, None, _PROFILE_EVENTS + _MOST_LEFT_OUT).items
+    usual = [row for row in newest[_TIMELINE:] if not row.is_anomaly]
+    return [*newest[:_TIMELINE], *usual][:_PROFILE_EVENTS]
 
 
 def _held(services: Services, snapshot: Snapshot) -> dict[str, Any]:

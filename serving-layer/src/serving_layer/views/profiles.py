@@ -1,4 +1,4 @@
-"""What is usual of a user, from the newest events of both layers."""
+"""What is usual of a user, from the newest ordinary events of both layers."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,9 +16,10 @@ def profile(events: Sequence[bytes]) -> Body:
     """Return usual hours (UTC), addresses, places, devices and event types.
 
     Args:
-        events: Events as they are answered (JSON).
+        events: Events as they are answered (JSON); anomalous ones are left out, or a burst of
+            them would soon be what is usual.
     """
-    bodies = [orjson.loads(event) for event in events]
+    bodies = [body for body in map(orjson.loads, events) if not body["is_anomaly"]]
     times = [body["timestamp"] for body in bodies]
     hours = Counter(datetime.fromtimestamp(time / 1000, UTC).hour for time in times)
     return {
