@@ -1,4 +1,5 @@
 import asyncio
+import time
 
 import pytest
 
@@ -10,7 +11,7 @@ from genai_assistant.retrieval.corpus import load_corpus
 from genai_assistant.retrieval.index import ThreatIndex
 from genai_assistant.serving_client import ServingClient, bounded_client
 from genai_assistant.settings import Settings
-from genai_assistant.testing import alert_of
+from genai_assistant.testing import ModelServer, alert_of
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,23 @@ def test_a_serious_alert_gets_one_analysis_from_evidence(index, serving):
     assert analysis["techniques"] == ["T1110"]
     assert "SUSPICIOUS_LOGIN_PATTERN" in analysis["summary"]
     assert analysis["recommended_actions"]
+
+
+def test_what_the_analyst_costs_is_told_under_its_own_name(open_client, tmp_path):
+    with ModelServer() as server:
+        client = open_client(
+            analyst_enabled=True,
+            analyst_interval_seconds=0.05,
+            data_dir=tmp_path,
+            openai_base_url=server.base_url,
+            openai_model="gpt-4o-mini",
+        )
+        deadline = time.monotonic() + 30
+        while not (spent := client.get("/spending").json()["by_asker"]):
+            assert time.monotonic() < deadline, "the analyst spent nothing"
+            time.sleep(0.05)  # between two looks at background work
+
+    assert list(spent) == ["analyst"]
 
 
 def test_a_restart_writes_nothing_twice(index, serving):

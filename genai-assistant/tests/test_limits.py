@@ -1,5 +1,6 @@
 """What limits a model: budgets, a circuit breaker, pseudonyms, room in the prompt."""
 
+import base64
 import json
 import threading
 import time
@@ -7,11 +8,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from pydantic import ValidationError
 
 from genai_assistant.breaker import Breaker
 from genai_assistant.budget import Budget
+from genai_assistant.callers import asker
 from genai_assistant.errors import ModelError
 from genai_assistant.pseudonyms import Pseudonyms, is_local
+from genai_assistant.settings import Settings
 from genai_assistant.testing import Fault, ModelServer, completion, echo_statements
 
 QUESTION = "Is user manager anomalous?"
@@ -52,6 +56,61 @@ def test_one_askers_budget_leaves_the_others_theirs(open_client, server, tmp_pat
 
     assert ask(client, asked_by="ana")["mode"].startswith("degraded: model budget of this user")
     assert ask(client, asked_by="ben")["mode"] == "gpt-4o-mini"
+
+
+def test_a_question_with_a_key_is_on_the_budget_of_the_key(open_client, server, serving, tmp_path):
+    serving.key = key = "sgk_0123456789ab_secret"
+    given = {"openai_base_url": server.base_url, "data_dir": tmp_path, **PRICED}
+    client = open_client(model_daily_dollars_per_user=0.0001, **given)
+    basic = base64.b64encode(f"anybody:{key}".encode()).decode()
+
+    def mode(asked_by, **headers):
+        body = {"question": QUESTION, "asked_by": asked_by}
+        return client.post("/query", json=body, headers=headers).json()["mode"]
+
+    assert mode("ana", Authorization=f"Bearer {key}") == "gpt-4o-mini"
+    spent = "degraded: model budget of this user and day is spent"
+    assert mode("ben", Authorization=f"Bearer {key}") == spent
+    serving.key = None  # the double reads no other header than the one above
+    assert mode("eve", **{"X-API-Key": key}) == spent
+    assert mode("eve", Authorization=f"Basic {basic}") == spent
+    assert list(client.get("/spending").json()["by_asker"]) == ["key 0123456789ab"]
+
+
+def test_a_key_that_is_made_up_spends_nothing(open_client, server, serving):
+    serving.key = "sgk_0123456789ab_secret"
+    client = open_client(openai_base_url=server.base_url, **PRICED)
+    headers = {"Authorization": "Bearer sgk_ffffffffffff_made-up"}
+    body = client.post("/query", json={"question": QUESTION}, headers=headers).json()
+
+    assert body["mode"] == "degraded: batch-ml not available"
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("name", ["analyst", "key 0123456789ab"])
+def test_nobody_spends_under_a_name_that_is_not_theirs_to_take(name):
+    assert asker(name) is None
+    assert asker("ana") == "ana"
+
+
+@pytest.mark.parametrize("budget", ["model_daily_dollars", "model_daily_dollars_per_user"])
+def test_a_budget_without_a_price_is_refused_at_start(budget):
+    given = {"_env_file": None, "openai_base_url": "https://api.example.com/v1", budget: 5}
+    with pytest.raises(ValidationError, match="ASSISTANT_MODEL_PRICES"):
+        Settings(openai_model="new-model", **given)
+
+    assert Settings(openai_model="new-model", model_prices={"new-model": (0, 0)}, **given).has_price
+    assert not Settings(_env_file=None, openai_model="new-model").has_price  # and no budget
+
+
+def test_more_askers_than_are_counted_share_one_budget(tmp_path, monkeypatch):
+    monkeypatch.setattr("genai_assistant.budget.MAX_ASKERS", 1)
+    budget = Budget(tmp_path / "spending.json", None, 1.0)
+    budget.spend("ana", 0.1)
+    budget.spend("ben", 1.0)
+
+    with pytest.raises(ModelError, match="this user"):
+        budget.check("eve")
 
 
 def test_spending_is_kept_over_a_restart_and_ends_with_the_day(tmp_path):
@@ -99,15 +158,19 @@ def test_a_breaker_lets_one_call_try_after_its_pause():
     assert not breaker.is_open()
 
 
-def test_an_endless_tool_loop_costs_one_call(open_client, server):
+def test_an_endless_tool_loop_costs_one_call(open_client, server, tmp_path):
     call = {"id": "1", "type": "function", "function": {"name": "loop", "arguments": "{}"}}
     message = {"role": "assistant", "content": None, "tool_calls": [call]}
     choice = {"index": 0, "finish_reason": "tool_calls", "message": message}
     server.behaviour = lambda body: Fault(body=completion("x", choices=[choice]))
-    client = open_client(openai_base_url=server.base_url)
+    client = open_client(openai_base_url=server.base_url, data_dir=tmp_path, **PRICED)
 
-    assert ask(client)["mode"] == "degraded: model reply has no text"
+    body = ask(client, asked_by="ana")
+    assert body["mode"] == "degraded: model reply has no text"
     assert len(server.requests) == 1
+    # It was billed, so it is booked.
+    assert body["usage"]["cost_dollars"] == pytest.approx(0.000228)
+    assert client.get("/spending").json()["by_asker"] == {"ana": pytest.approx(0.000228)}
 
 
 def test_a_json_reply_is_read_too(open_client, server):

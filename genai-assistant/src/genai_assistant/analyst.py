@@ -10,6 +10,7 @@ from contracts.alerts import Alert
 from contracts.api import Analysis, Page
 from genai_assistant.assistant import Assistant
 from genai_assistant.bodies import Answer
+from genai_assistant.callers import ANALYST
 from genai_assistant.clock import now_ms
 from genai_assistant.errors import NotFoundError, ServingError
 from genai_assistant.evidence import REAL_TIME
@@ -117,7 +118,7 @@ class Analyst:
             window=Window(alert.first_seen, alert.last_seen + 1, "1h"),
             alert_id=alert.alert_id,
         )
-        answer = await self._assistant.carry_out(asked)
+        answer = await self._assistant.carry_out(asked, asked_by=ANALYST)
         await self._serving.write_analysis(_analysis(key, alert, answer, now))
         self._written_at.append(time.monotonic())
         self._metrics.analyses.labels("written").inc()

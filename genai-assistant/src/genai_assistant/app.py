@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from importlib.metadata import version
 
@@ -17,6 +18,7 @@ from genai_assistant.callers import CallerCredentials
 from genai_assistant.health import HealthCheck
 from genai_assistant.metrics import Metrics
 from genai_assistant.model import OpenAIModel
+from genai_assistant.pseudonyms import is_local
 from genai_assistant.retrieval.analyses import PastAnalyses, follow_for_ever
 from genai_assistant.retrieval.corpus import load_corpus
 from genai_assistant.retrieval.index import ThreatIndex
@@ -24,6 +26,8 @@ from genai_assistant.retrieval.sentence_model import SentenceModel
 from genai_assistant.routes import operations, query, rag
 from genai_assistant.serving_client import ServingClient, bounded_client
 from genai_assistant.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 DESCRIPTION = "Answers questions about security events with evidence that is checked."
 
@@ -40,6 +44,8 @@ def create_app(settings: Settings) -> FastAPI:
         metrics = Metrics()
         index, past = await asyncio.to_thread(_open_retrieval, settings)
         model = OpenAIModel(settings, metrics) if settings.has_model else None
+        if model and not settings.has_price and not is_local(settings.openai_base_url):
+            logger.warning("%s has no price in ASSISTANT_MODEL_PRICES: it counts as 0", model.name)
         async with (
             bounded_client(settings.serving_url, settings.serving_timeout_seconds) as http,
             bounded_client(settings.batch_url, settings.serving_timeout_seconds) as batch_http,

@@ -18,6 +18,7 @@ from genai_assistant.bodies import (
     UsageOut,
 )
 from genai_assistant.budget import Budget
+from genai_assistant.callers import asker, key_id
 from genai_assistant.clock import now_ms
 from genai_assistant.confidence import confidence
 from genai_assistant.errors import ModelError
@@ -154,7 +155,7 @@ class Assistant:
             asked,
             include_threat_intel=query.include_threat_intel,
             tell=tell,
-            asked_by=query.asked_by,
+            asked_by=asker(query.asked_by),
         )
         seconds = time.perf_counter() - started
         answer = answer.model_copy(update={"query_time_ms": round(seconds * 1000, 2)})
@@ -240,6 +241,9 @@ class Assistant:
         asked_by: str | None,
     ) -> Wording:
         if self._model is None or not use_model or asked.kind is Kind.UNSUPPORTED:
+            return as_they_are(findings.statements, ledger)
+        if key_id() is not None and not ledger.answered:
+            # A key that nobody took may be made up: it gets no budget of its own.
             return as_they_are(findings.statements, ledger)
         try:
             if self._budget:

@@ -43,7 +43,10 @@ class Query(BaseModel):
         None,
         min_length=1,
         max_length=256,
-        description="Who asks; only budgets of the model use it.",
+        description=(
+            "Who asks, for budgets of the model; a question that comes with an API key is on the "
+            "budget of that key."
+        ),
     )
     conversation: list[Turn] = Field(
         default_factory=list,

@@ -40,16 +40,14 @@ class Budget:
         self._turn()
         if self._per_day is not None and self.total() >= self._per_day:
             raise ModelError("model budget of the day is spent")
-        spent = self._spent.get(asker or NOBODY, 0.0)
+        spent = self._spent.get(self._name(asker), 0.0)
         if self._per_asker is not None and spent >= self._per_asker:
             raise ModelError("model budget of this user and day is spent")
 
     def spend(self, asker: str | None, dollars: float) -> None:
         """Book the cost of one answer."""
         self._turn()
-        name = asker or NOBODY
-        if name not in self._spent and len(self._spent) >= MAX_ASKERS:
-            name = NOBODY
+        name = self._name(asker)
         self._spent[name] = self._spent.get(name, 0.0) + dollars
         self._write()
 
@@ -68,6 +66,11 @@ class Budget:
         """The UTC day that is counted."""
         self._turn()
         return self._day
+
+    def _name(self, asker: str | None) -> str:
+        name = asker or NOBODY
+        is_one_too_many = name not in self._spent and len(self._spent) >= MAX_ASKERS
+        return NOBODY if is_one_too_many else name
 
     def _today(self) -> str:
         return datetime.fromtimestamp(self._clock() / 1000, UTC).date().isoformat()

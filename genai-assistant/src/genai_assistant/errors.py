@@ -9,6 +9,8 @@
   - CorpusError             a data file of ours is damaged
 """
 
+from genai_assistant.usage import NOTHING, Usage
+
 
 class AssistantError(Exception):
     """Base class: caught at the edge of an answer, which then says what is missing."""
@@ -31,7 +33,15 @@ class BadAnswerError(ServingError):
 
 
 class ModelError(AssistantError):
-    """The language model gave nothing usable; its text is the reason in a few words."""
+    """The language model gave nothing usable; its text is the reason in a few words.
+
+    Attributes:
+        usage: What the call cost all the same.
+    """
+
+    def __init__(self, reason: str, usage: Usage = NOTHING) -> None:
+        super().__init__(reason)
+        self.usage = usage
 
 
 class CorpusError(AssistantError):

@@ -11,6 +11,7 @@ from genai_assistant.breaker import Breaker
 from genai_assistant.errors import ModelError
 from genai_assistant.metrics import Metrics
 from genai_assistant.settings import Settings
+from genai_assistant.usage import NOTHING, Usage
 
 Foreign = Any
 """What the client library made of a server's bytes: it does not check them."""
@@ -19,16 +20,6 @@ CHARS_PER_TOKEN = 4
 MAX_REPLY_CHARS = 8_000
 NO_KEY = "none"
 """The client library refuses an empty key, also for local servers that want none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens and dollars of one call."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost_dollars: float = 0.0
-    is_estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +67,8 @@ class OpenAIModel:
         """Ask for one completion.
 
         Raises:
-            ModelError: For every failure, with a reason that holds nothing of the reply.
+            ModelError: For every failure, with a reason that holds nothing of the reply, and with
+                what an unusable reply cost.
         """
         if self._breaker.is_open():
             self._metrics.model_requests.labels("skipped").inc()
@@ -85,7 +77,9 @@ class OpenAIModel:
         status = "error"
         try:
             answer = await self._ask_in_time(messages)
-            text = _text_of(answer)
+            # Before the reply is judged: one without text is billed like any other.
+            usage = self._account(answer, messages)
+            text = _text_of(answer, usage)
             status = "ok"
         except ModelError as error:
             self.last_error = str(error)
@@ -98,7 +92,7 @@ class OpenAIModel:
             self._metrics.model_requests.labels(status).inc()
         self.last_error = None
         self._breaker.succeeded()
-        return Reply(text, self._account(answer, messages, text))
+        return Reply(text, usage)
 
     async def close(self) -> None:
         """Close the connection pool."""
@@ -131,15 +125,17 @@ class OpenAIModel:
         except Exception as error:
             raise ModelError(f"model reply unreadable ({type(error).__name__})") from error
 
-    def _account(self, answer: Foreign, messages: list[dict[str, str]], text: str) -> Usage:
+    def _account(self, answer: Foreign, messages: list[dict[str, str]]) -> Usage:
         usage = getattr(answer, "usage", None)
         reported = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
         prompt, completion = (one if _is_count(one) else None for one in reported)
+        if prompt is None and completion is None and not _has_choices(answer):
+            return NOTHING  # a page or an error, not a completion
         is_estimated = prompt is None or completion is None
         if prompt is None:
             prompt = sum(len(one["content"]) for one in messages) // CHARS_PER_TOKEN
         if completion is None:
-            completion = len(text) // CHARS_PER_TOKEN
+            completion = len(_content_of(answer) or "") // CHARS_PER_TOKEN
         prices = self._settings.model_prices.get(self.name, (0.0, 0.0))
         cost = (prompt * prices[0] + completion * prices[1]) / 1_000_000
         self._metrics.model_tokens.labels("prompt").inc(prompt)
@@ -154,12 +150,23 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9
 
 
-def _text_of(answer: Foreign) -> str:
-    """Return the reply's text; the library does not validate what servers send."""
+def _has_choices(answer: Foreign) -> bool:
     choices = getattr(answer, "choices", None)
-    if not isinstance(choices, list) or not choices:
-        raise ModelError("model reply has no choices")
-    content = getattr(getattr(choices[0], "message", None), "content", None)
-    if not isinstance(content, str) or not content.strip():
-        raise ModelError("model reply has no text")
+    return isinstance(choices, list) and bool(choices)
+
+
+def _content_of(answer: Foreign) -> str | None:
+    """Return the first choice's text; the library does not validate what servers send."""
+    if not _has_choices(answer):
+        return None
+    content = getattr(getattr(answer.choices[0], "message", None), "content", None)
+    return content if isinstance(content, str) else None
+
+
+def _text_of(answer: Foreign, usage: Usage) -> str:
+    if not _has_choices(answer):
+        raise ModelError("model reply has no choices", usage)
+    content = _content_of(answer)
+    if content is None or not content.strip():
+        raise ModelError("model reply has no text", usage)
     return content[:MAX_REPLY_CHARS]

@@ -1,9 +1,16 @@
 """Settings, read once from ``ASSISTANT_*`` and ``OPENAI_*`` environment variables."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from genai_assistant.pseudonyms import is_local
@@ -128,10 +135,20 @@ class Settings(BaseSettings):
     )
     model_breaker_seconds: float = Field(30.0, gt=0, description="For how long.")
     model_daily_dollars: float | None = Field(
-        None, ge=0, description="What the model may cost per UTC day; then answers are evidence."
+        None,
+        ge=0,
+        description=(
+            "What the model may cost per UTC day; then answers are evidence. Needs the model's "
+            "price in `ASSISTANT_MODEL_PRICES`: without it the assistant does not start."
+        ),
     )
     model_daily_dollars_per_user: float | None = Field(
-        None, ge=0, description="The same for each `asked_by` of a question."
+        None,
+        ge=0,
+        description=(
+            "The same for each asker: the API key of a question, or its `asked_by` where it came "
+            "without a key."
+        ),
     )
     pseudonyms: Literal["auto", "always", "never"] = Field(
         "auto",
@@ -147,7 +164,7 @@ class Settings(BaseSettings):
         DEFAULT_PRICES,
         description=(
             "US dollars per million tokens, (prompt, completion), by model name, as JSON. "
-            "A model that is not listed costs nothing in the metrics."
+            "A model that is not listed costs nothing in the metrics, and can have no budget."
         ),
     )
 
@@ -170,6 +187,24 @@ class Settings(BaseSettings):
             return path.read_text(encoding="utf-8").removesuffix("\n") or None
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"{path} cannot be read: {error}") from error
+
+    @model_validator(mode="after")
+    def _budgets_have_a_price(self) -> Self:
+        """Refuse budgets that could never be spent."""
+        budgets = (self.model_daily_dollars, self.model_daily_dollars_per_user)
+        has_budget = any(one is not None for one in budgets)
+        if self.has_model and has_budget and not self.has_price:
+            raise ValueError(
+                f"a budget in dollars needs the price of {self.openai_model!r}: add "
+                f'{{"{self.openai_model}": [prompt, completion]}}, dollars per million tokens, '
+                "to ASSISTANT_MODEL_PRICES"
+            )
+        return self
+
+    @property
+    def has_price(self) -> bool:
+        """True when the model's tokens have a price, be it 0."""
+        return self.openai_model in self.model_prices
 
     @property
     def has_model(self) -> bool:

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from genai_assistant.bodies import CitationCheck, ContextOut
 from genai_assistant.errors import ModelError
 from genai_assistant.evidence import PART, Ledger, Statement
-from genai_assistant.model import ChatModel, Usage
+from genai_assistant.model import ChatModel
 from genai_assistant.prompt import prompt
 from genai_assistant.pseudonyms import Pseudonyms
+from genai_assistant.usage import NOTHING, Usage
 from genai_assistant.verify import check, is_contradicting, names_in, sentences
 
 EVIDENCE_MODE = "evidence"
@@ -26,13 +27,18 @@ class Wording:
     context: ContextOut | None = None
 
 
-def as_they_are(statements: list[Statement], ledger: Ledger, mode: str = EVIDENCE_MODE) -> Wording:
+def as_they_are(
+    statements: list[Statement],
+    ledger: Ledger,
+    mode: str = EVIDENCE_MODE,
+    usage: Usage = NOTHING,
+) -> Wording:
     """Word an answer from the statements alone, each checked like any other sentence."""
     valid = _valid(statements, ledger)
     checked = CitationCheck(
         cited=len(statements), valid=len(valid), dropped=len(statements) - len(valid)
     )
-    return Wording(_joined(valid), mode, checked, Usage())
+    return Wording(_joined(valid), mode, checked, usage)
 
 
 async def by_model(
@@ -53,7 +59,7 @@ async def by_model(
     try:
         reply = await model.complete(asked.messages)
     except ModelError as error:
-        return as_they_are(statements, ledger, f"degraded: {error}")
+        return as_they_are(statements, ledger, f"degraded: {error}", error.usage)
     text = hidden.reveal(reply.text) if hidden else reply.text
     proposed = _proposed(text)[:MAX_SENTENCES]
     kept = [one for one in _valid(proposed, ledger) if not is_contradicting(one, statements)]

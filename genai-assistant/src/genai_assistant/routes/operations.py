@@ -17,7 +17,7 @@ async def read_health(check: HealthDep) -> Health:
 
 @router.get("/spending")
 async def read_spending(budget: BudgetDep) -> Spending:
-    """Tell what the model cost today, in all and by `asked_by`."""
+    """Tell what the model cost today, in all and by who asked."""
     return Spending(day=budget.day, total_dollars=budget.total(), by_asker=budget.by_asker())
 
 
