@@ -9,15 +9,19 @@ import inspect
 import pkgutil
 import sys
 from collections.abc import Iterable
+from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import yaml
 from fastapi import FastAPI
 from pydantic_settings import BaseSettings
 
 from batch_layer import app as batch_app
 from batch_layer.settings import Settings as BatchSettings
+from detection import sigma
+from detection.rules import Correlation
 from genai_assistant import app as assistant_app
 from genai_assistant.settings import Settings as AssistantSettings
 from serving_layer import app as serving_app
@@ -332,7 +336,7 @@ def _calls(package: str, document: dict[str, Any]) -> Iterable[str]:
             f"`{call}`",
             " ".join(operation["description"].split("\n\n")[0].split()),
             ", ".join(_takes(operation)),
-            answer or _answer(call, operation),
+            (answer or _answer(call, operation)) + _exports(operation),
             errors or _errors(package, operation),
         ]
         yield _row(cells)
@@ -360,6 +364,11 @@ def _answer(call: str, operation: dict[str, Any]) -> str:
             raise ValueError(f"nothing says what {call} answers: see NOTES")
         shape = f"`{{{', '.join(example)}}}`"
     return shape if int(status) == HTTPStatus.OK else f"{status} {shape}"
+
+
+def _exports(operation: dict[str, Any]) -> str:
+    kinds = operation["responses"].get("200", {}).get("content", {})
+    return "; also CSV, Parquet, Arrow" if "text/csv" in kinds else ""
 
 
 def _errors(package: str, operation: dict[str, Any]) -> str:
@@ -498,7 +507,65 @@ def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(escaped)} |"
 
 
-PAGES = {"settings.md": settings_page, "metrics.md": metrics_page, "api.md": api_page}
+def rules_page() -> str:
+    """Return every rule that comes along: what it asks, what its alerts say, its examples."""
+    rules = sigma.builtin_rules()
+    titles = _titles(set(rules.files.values()))
+    lines = [
+        "# Rules",
+        "",
+        "Every detection rule that comes along, from the files in `detection/src/detection/rule_files`.",
+        "How to write another, and what the words of Sigma mean: [how to](../how-to/write-a-rule.md).",
+        "Written by `python docs/generate_reference.py`.",
+        "",
+        "| id | title | severity | techniques | asks for |",
+        "|---|---|---|---|---|",
+    ]
+    alerting = [(each, each.rule) for each in rules.correlations if each.rule is not None]
+    for found, rule in sorted(alerting, key=lambda pair: pair[1].rule_id):
+        severity = rule.severity
+        if found.escalated:
+            severity += f", {rule.worse} from {found.escalated} on"
+        ids = ", ".join(f"[{t}]({_TECHNIQUES}/{t.replace('.', '/')}/)" for t in rule.techniques)
+        title = titles[found.name]
+        lines.append(_row([f"`{rule.rule_id}`", title, severity, ids or "none", _asks(found)]))
+    return "\n".join(lines) + "\n"
+
+
+_TECHNIQUES = "https://attack.mitre.org/techniques"
+
+
+def _titles(files: Iterable[str]) -> dict[str, str]:
+    """Return the title of every document, by the name that rules go by."""
+    documents = [each for file in files for each in yaml.safe_load_all(Path(file).read_text())]
+    return {each["name"]: each["title"] for each in documents if each}
+
+
+def _asks(rule: Correlation) -> str:
+    """Say what a rule counts, of what, by whom and in what time."""
+    sources = ", ".join(f"`{source}`" for source in rule.sources)
+    by = " and ".join(f"`{field}`" for field in rule.group_by)
+    span = f"{timedelta(milliseconds=rule.span_ms)} h"
+    match rule.kind:
+        case "event_count":
+            if rule.threshold == 1:
+                return f"an event of {sources}, by {by}"
+            what = f"{rule.threshold} events of {sources}"
+        case "value_count":
+            what = f"{rule.threshold} values of `{rule.value}` in {sources}"
+        case "temporal":
+            what = f"all of {sources}"
+        case "temporal_ordered":
+            what = f"{sources}, in this order"
+    return f"{what} within {span}, by {by}"
+
+
+PAGES = {
+    "settings.md": settings_page,
+    "metrics.md": metrics_page,
+    "api.md": api_page,
+    "rules.md": rules_page,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 
 import orjson
 import pyarrow as pa
@@ -9,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from serving_layer.exports import ARROW, CSV, PARQUET, csv_bytes, table_of
-from serving_layer.testing import alert_record, event_record
+from serving_layer.testing import RunPartition, alert_record, event_record, publish_run
 
 TOPIC = "security-events"
 
@@ -21,10 +22,11 @@ def api(shared):
     records[2]["raw"] = orjson.dumps(odd)
     records[3]["raw"] = orjson.dumps(odd | {"colour": "=cmd()|'x'", "odd": "SURROGATE"})
     records[3]["raw"] = records[3]["raw"].replace(b"SURROGATE", b"\\ud800")
+    publish_run(shared.lake, "r1", [RunPartition(TOPIC, 0, records[:1], 1)])
     part = shared.speed.partition(TOPIC, 0)
     part.alerts.append(alert_record(TOPIC, 0, 1))
     part.append(records)
-    return shared.start()
+    return shared.start(sql_enabled=True)
 
 
 def exported(api, path, kind, **params):
@@ -58,6 +60,37 @@ def test_parquet_and_arrow_hold_the_same_rows(api):
     assert parquet["colour"].to_pylist() == ["\"=cmd()|'x'\"", "5", None, None]
     alerts = pq.read_table(io.BytesIO(exported(api, "/api/alerts", PARQUET).content))
     assert alerts["status"].to_pylist() == ["open"]
+
+
+def test_runs_and_rows_of_a_query_are_lists_too(api):
+    runs = list(csv.DictReader(io.StringIO(exported(api, "/api/runs", CSV).text)))
+    assert [(row["run_id"], row["events"]) for row in runs] == [("r1", "1")]
+
+    question = {"query": 'SELECT "offset", user, user FROM events ORDER BY 1', "limit": 3}
+    answer = api.http.post("/api/sql", json=question, headers={"Accept": PARQUET})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, PARQUET)
+    assert (answer.headers["x-complete"], answer.headers["x-truncated"]) == ("true", "true")
+    table = pq.read_table(io.BytesIO(answer.content))
+    assert table.column_names == ["offset", "user", "user:2"]
+    assert table["offset"].to_pylist() == [0, 1, 2]
+
+
+def test_every_list_says_so_in_the_api_document(api):
+    calls = {
+        f"{method.upper()} {path}"
+        for path, methods in api.json("/openapi.json")["paths"].items()
+        for method, operation in methods.items()
+        if {CSV, PARQUET, ARROW} <= operation["responses"].get("200", {}).get("content", {}).keys()
+    }
+
+    assert calls >= {
+        "GET /api/events", "GET /api/anomalies", "GET /api/alerts", "GET /api/users",
+        "GET /api/runs", "GET /api/analyses", "GET /api/suppressions", "POST /api/sql",
+    }  # fmt: skip
+    times = {"start_time": 0, "end_time": 9_000_000_000_000}
+    for call in calls - {"POST /api/sql"}:
+        path = re.sub(r"{\w+}", "HIGH", call.removeprefix("GET "))
+        exported(api, path, CSV, **(times if path.endswith("/time-range") else {}))
 
 
 def test_what_is_no_list_and_every_problem_stays_as_it_is(api):

@@ -172,6 +172,7 @@ def answers(
     *,
     status: int = 200,
     problems: dict[int, str] | None = None,
+    is_list: bool = False,
 ) -> dict[int | str, dict[str, Any]]:
     """Return what a route may answer, for ``responses=``.
 
@@ -180,12 +181,13 @@ def answers(
         model: Its type.
         status: Its status.
         problems: Status and description of what may go wrong, besides 422 and 503.
+        is_list: Whether it is also answered as CSV, Parquet and Arrow; a body with ``data`` always is.
     """
     good: dict[str, Any] = {
         "description": "The answer.",
         "content": {"application/json": {"example": example}},
     }
-    if isinstance(example, dict) and "data" in example:
+    if is_list or (isinstance(example, dict) and "data" in example):
         good["content"] |= {
             kind: {"schema": {"type": "string", "format": "binary"}} for kind in _EXPORTS
         }

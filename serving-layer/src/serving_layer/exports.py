@@ -1,7 +1,8 @@
 """Lists as CSV, Parquet or Arrow, for whoever asks by ``Accept``.
 
 A page is made as JSON and then written anew: filters, cursors and limits are the same. ``Link`` names
-the next page, ``X-Complete`` says whether a part of the data was missing.
+the next page, ``X-Complete`` says whether a part of the data was missing, and ``X-Truncated`` whether
+a SQL query had more rows than were asked for.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ CSV = "text/csv"
 PARQUET = "application/vnd.apache.parquet"
 ARROW = "application/vnd.apache.arrow.stream"
 
-_PAGE = b'{"data":['
+_RUNS, _SQL = "/api/runs", "/api/sql"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -58,7 +59,8 @@ class Exports:
 
 def _wanted(scope: Scope) -> str | None:
     accept = Headers(scope=scope).get("accept", "")
-    if scope["method"] != "GET" or not scope["path"].startswith("/api/"):
+    asks = scope["method"] == "GET" or (scope["method"] == "POST" and scope["path"] == _SQL)
+    if not asks or not scope["path"].startswith("/api/"):
         return None
     types = [each.split(";")[0].strip().lower() for each in accept.split(",")]
     return next((each for each in types if each in _WRITERS), None)
@@ -72,11 +74,14 @@ def _is_json(message: Message) -> bool:
 
 async def _answer(scope: Scope, start: Message, body: bytes, wanted: str, send: Send) -> None:
     headers = MutableHeaders(raw=list(start["headers"]))
-    if body.startswith(_PAGE):
-        page = _parsed(body)
-        body = await asyncio.to_thread(_WRITERS[wanted], page["data"])
+    page = _parsed(body)
+    rows = _rows(scope["path"], page)
+    if rows is not None:
+        body = await asyncio.to_thread(_WRITERS[wanted], rows)
         headers["content-type"] = wanted
         headers["x-complete"] = str(page.get("complete", True)).lower()
+        if "truncated" in page:
+            headers["x-truncated"] = str(page["truncated"]).lower()
         if page.get("next_cursor"):
             query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
             following = urlencode(query | {"cursor": page["next_cursor"]})
@@ -94,6 +99,22 @@ def _parsed(body: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError:  # an event with lone surrogates
         page = json.loads(body)
     return page
+
+
+def _rows(path: str, page: dict[str, Any]) -> list[Row] | None:
+    """Return the rows of a body, None for one that is no list."""
+    if path == _SQL:
+        return _sql_rows(page) if "rows" in page else None
+    rows = page.get("runs" if path == _RUNS else "data")
+    return rows if isinstance(rows, list) else None
+
+
+def _sql_rows(answer: dict[str, Any]) -> list[Row]:
+    names: list[str] = []
+    for column in answer["columns"]:
+        name = column["name"]
+        names.append(f"{name}:{len(names)}" if name in names else name)  # two may have one name
+    return [dict(zip(names, row, strict=True)) for row in answer["rows"]]
 
 
 def table_of(rows: Sequence[Row]) -> pa.Table:

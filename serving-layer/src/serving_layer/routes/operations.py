@@ -140,7 +140,10 @@ async def spark_metrics(services: ServicesDep) -> Response:
     return json_response({"health": health, **runs})
 
 
-@router.get("/api/runs", responses=examples.answers({"current": "r2", "runs": [{"run_id": "r2"}]}))
+@router.get(
+    "/api/runs",
+    responses=examples.answers({"current": "r2", "runs": [{"run_id": "r2"}]}, is_list=True),
+)
 async def list_runs(services: ServicesDep, limit: Limit = 20) -> Response:
     """List the runs that lie in the lake, newest first, each with its seam and totals."""
     runs = await asyncio.to_thread(_manifests, services, limit)

@@ -78,7 +78,7 @@ async def describe_tables(services: ServicesDep) -> Response:
     return json_response({"tables": TABLES, "max_rows": services.settings.sql_max_rows})
 
 
-@router.post("", responses=examples.answers(_ANSWER, problems=_OFF))
+@router.post("", responses=examples.answers(_ANSWER, problems=_OFF, is_list=True))
 async def ask(services: ServicesDep, request: Annotated[SqlRequest, Body()]) -> Response:
     """Answer one SELECT over `events`, `alerts` and `users`, both layers merged at the seam.
 
