@@ -33,6 +33,9 @@ class Found(NamedTuple):
     times: Ints
 
 
+_NOTHING = Found(np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
 class Correlator:
     """State of all correlations of one partition.
 
@@ -45,17 +48,20 @@ class Correlator:
         self.rules = rules
         self.windows = [windows.empty_window() for _ in rules.correlations]
         self.limits = [_limits(correlation) for correlation in rules.correlations]
-        self._matcher = Matcher()
+        self._matcher = Matcher(rules.selections.values())
         self._id_width = 0
         self._warm = False
 
     def process(self, columns: Columns) -> Iterator[tuple[int, Alert]]:
         """Take the next events; yield the alerts and the rows that raised them, by row."""
         found: dict[str, Found] = {}
-        masks = self._matcher.masks(self.rules.selections.values(), columns)
+        masks = self._matcher.masks(columns)
         for name, mask in zip(self.rules.selections, masks, strict=True):
-            rows = np.flatnonzero(mask)
-            found[name] = Found(rows, columns.batch.times[rows])
+            if np.count_nonzero(mask):
+                rows = np.flatnonzero(mask)
+                found[name] = Found(rows, columns.batch.times[rows])
+            else:
+                found[name] = _NOTHING
         raised: list[tuple[int, int, Alert]] = []
         id_ends = columns.batch.id_ends
         self._make_room_for_ids(int((id_ends[1:] - id_ends[:-1]).max(initial=0)))

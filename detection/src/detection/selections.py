@@ -103,6 +103,10 @@ class NotOf:
 
 Selection = Check | AllOf | AnyOf | NotOf
 
+_ALL, _ANY, _NOT = "all", "any", "not"
+_Plan = int | tuple[str, tuple["_Plan", ...]]
+"""Number of a check, or an operation and what it is applied to."""
+
 
 @dataclass(frozen=True, slots=True)
 class Columns:
@@ -122,56 +126,79 @@ class Columns:
 
 
 class Matcher:
-    """Evaluates selections; remembers what the values of one partition satisfied."""
+    """Evaluates selections; remembers what the values of one partition satisfied.
 
-    def __init__(self) -> None:
-        self._tables: dict[Check, tuple[int, Mask]] = {}
+    What is asked, and in which order, is laid down once: with a handful of rows, finding that out
+    would cost more than the answers.
+    """
 
-    def masks(self, selections: Iterable[Selection], columns: Columns) -> list[Mask]:
+    def __init__(self, selections: Iterable[Selection]) -> None:
+        self._checks: list[Check] = []
+        numbers: dict[Check, int] = {}
+        self._plans = [self._plan(selection, numbers) for selection in selections]
+        self._tables = [(0, np.empty(0, np.bool_)) for _ in self._checks]
+
+    def masks(self, columns: Columns) -> list[Mask]:
         """Return which rows satisfy each selection; what they have in common is asked once."""
-        known: dict[Check, Mask] = {}
-        return [self._mask(selection, columns, known) for selection in selections]
+        known: list[Mask | None] = [None] * len(self._checks)
+        return [self._mask(plan, columns, known) for plan in self._plans]
 
-    def _mask(self, selection: Selection, columns: Columns, known: dict[Check, Mask]) -> Mask:
+    def _plan(self, selection: Selection, numbers: dict[Check, int]) -> "_Plan":
         if isinstance(selection, Check):
-            if selection not in known:
-                known[selection] = self._check(selection, columns)
-            return known[selection]
+            number = numbers.setdefault(selection, len(numbers))
+            if number == len(self._checks):
+                self._checks.append(selection)
+            return number
         if isinstance(selection, NotOf):
-            return ~self._mask(selection.part, columns, known)
-        stop = isinstance(selection, AnyOf)
-        result = self._mask(selection.parts[0], columns, known)
-        for part in selection.parts[1:]:
-            if result.all() if stop else not result.any():
+            return _NOT, (self._plan(selection.part, numbers),)
+        operation = _ANY if isinstance(selection, AnyOf) else _ALL
+        return operation, tuple(self._plan(part, numbers) for part in selection.parts)
+
+    def _mask(self, plan: "_Plan", columns: Columns, known: list[Mask | None]) -> Mask:
+        if isinstance(plan, int):
+            found = known[plan]
+            if found is None:
+                found = known[plan] = self._check(plan, columns)
+            return found
+        operation, parts = plan
+        result = self._mask(parts[0], columns, known)
+        if operation == _NOT:
+            return ~result
+        decided = len(result) if operation == _ANY else 0
+        for part in parts[1:]:
+            if np.count_nonzero(result) == decided:
                 break  # nothing that follows can change it
             other = self._mask(part, columns, known)
-            result = result | other if stop else result & other
+            result = result | other if operation == _ANY else result & other
         return result
 
-    def _check(self, check: Check, columns: Columns) -> Mask:
+    def _check(self, number: int, columns: Columns) -> Mask:
+        check = self._checks[number]
         if check.field in CODED:
             row, name = CODED[check.field]
-            found: Mask = self._table(check, columns.vocabularies[name])[columns.batch.codes[row]]
+            values = columns.vocabularies[name]
+            judged, table = self._tables[number]
+            if judged != len(values) or not len(table):
+                table = self._table(number, values)
+            found: Mask = table[columns.batch.codes[row]]
             return found
         if check.field in columns.flags:
-            values = np.array([check.holds(False), check.holds(True)])
-            return values[columns.flags[check.field].view(np.uint8)]
+            judgements = np.array([check.holds(False), check.holds(True)])
+            return judgements[columns.flags[check.field].view(np.uint8)]
         if check.field == BYTES:
             sizes = columns.batch.sizes
             return _judged(check, pa.array(sizes, mask=sizes < 0))
         return _judged(check, columns.events.column(check.field))
 
-    def _table(self, check: Check, values: Sequence[str | int]) -> Mask:
-        """Return what each code satisfies; the last cell is that of null."""
-        known, table = self._tables.get(check, (0, np.empty(0, np.bool_)))
-        if known == len(values) and len(table):
-            return table
+    def _table(self, number: int, values: Sequence[str | int]) -> Mask:
+        """Judge new values; return what each code satisfies; the last cell is that of null."""
+        check, (judged, table) = self._checks[number], self._tables[number]
         if len(values) >= len(table):
             table = _longer(table, len(values), check.holds(None))
-        for code in range(known, len(values)):
+        for code in range(judged, len(values)):
             value = values[code]
             table[code] = check.holds(country_of(value) if check.field == COUNTRY else value)
-        self._tables[check] = (len(values), table)
+        self._tables[number] = (len(values), table)
         return table
 
 

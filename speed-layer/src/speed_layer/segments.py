@@ -60,9 +60,9 @@ def build(
     """Return the micro-batch as rows of ``SEGMENT_SCHEMA``, one per record."""
     scored = [
         *(decoded.events.column(name) for name in _FROM_EVENT),
-        _nullable(result.anomaly_score),
+        *_nullable_columns(result.anomaly_score[np.newaxis]),
         pa.array(result.is_anomaly, pa.bool_()),
-        *map(_nullable, np.ascontiguousarray(result.components.T)),
+        *_nullable_columns(np.ascontiguousarray(result.components.T)),
         pa.array(result.reasons, pa.list_(pa.string())),
     ]
     raw: Sequence[bytes | None] = records.values
@@ -82,13 +82,19 @@ def build(
     )
 
 
-def _nullable(values: NDArray[np.float64]) -> pa.Array:
-    """Return a contiguous column, null where NaN, on the memory of ``values``."""
+def _nullable_columns(values: NDArray[np.float64]) -> list[pa.Array]:
+    """Return the rows of a contiguous matrix as columns, null where NaN, on the same memory."""
     missing = np.isnan(values)
-    nulls = int(np.count_nonzero(missing))
-    present = pa.py_buffer(np.packbits(~missing, bitorder="little")) if nulls else None
-    buffers = [present, pa.py_buffer(values)]
-    return pa.Array.from_buffers(pa.float64(), len(values), buffers, nulls)
+    if not np.count_nonzero(missing):
+        return [pa.array(row) for row in values]
+    present = np.packbits(~missing, axis=1, bitorder="little")
+    nulls = np.count_nonzero(missing, axis=1).tolist()
+    return [
+        pa.Array.from_buffers(
+            pa.float64(), len(row), [pa.py_buffer(bits), pa.py_buffer(row)], absent
+        )
+        for row, bits, absent in zip(values, present, nulls, strict=True)
+    ]
 
 
 def _event_rows(kinds: NDArray[np.uint8], decoded: Decoded) -> pa.Array:
