@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import detection
@@ -48,7 +48,7 @@ def test_any_bytes(file):
     places = st.tuples(st.integers(0, 10_000), st.integers(0, 10_000))
     damaged = st.builds(cut, st.sampled_from(TEXTS), places, st.binary(max_size=8))
 
-    @settings(max_examples=20, deadline=None, derandomize=True)
+    @settings(max_examples=20, deadline=None, derandomize=True, phases=[Phase.generate])
     @given(st.binary(max_size=60) | damaged)
     def loads(data):
         load(file, data)
@@ -63,7 +63,7 @@ digits in an example: ``load`` lets them through."""
 
 @pytest.mark.xfail(raises=KNOWN, strict=False, reason="see KNOWN; not mended yet")
 def test_any_value_in_the_place_of_any_other(file):
-    @settings(max_examples=20, deadline=None, derandomize=True)
+    @settings(max_examples=20, deadline=None, derandomize=True, phases=[Phase.generate])
     @given(st.sampled_from(TEXTS), st.data(), VALUES)
     def loads(text, data, value):
         documents = copy.deepcopy(list(yaml.safe_load_all(text)))
