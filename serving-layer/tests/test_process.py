@@ -6,11 +6,12 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import httpx
 import pytest
 
+from serving_layer.front_door.keys import KeyStore
 from serving_layer.testing import event_record, wait_until
 
 
@@ -115,10 +116,18 @@ def test_log_lines_are_alike_and_hold_no_personal_data(stack):
     part = stack.speed.partition("security-events", 0)
     part.append([event_record(0, user=marks[0], source_ip=marks[1])])
     sql = {"query": f"SELECT * FROM events WHERE source_ip = '{marks[1]}'"}
-    with process(stack, LOG_FORMAT="json", SERVING_SQL_ENABLED="true") as (started, urls):
+    with closing(KeyStore(stack.data)) as store:
+        key = store.create("dana", "operate")[1]
+    secret, wrong = key.split("_", 2)[2], f"{key[:-4]}zzzz"
+    settings = {"LOG_FORMAT": "json", "SERVING_SQL_ENABLED": "true", "SERVING_REQUIRE_KEYS": "true"}
+    with process(stack, **settings) as (started, urls):
         wait_until(lambda: answers(f"{urls[0]}/api/health/ready"), "ready", 60)
-        with httpx.Client(base_url=urls[0], trust_env=False, timeout=30) as http:
+        bearer = {"Authorization": f"Bearer {key}"}
+        with httpx.Client(base_url=urls[0], headers=bearer, trust_env=False, timeout=30) as http:
+            refused = {"Authorization": f"Bearer {wrong}"}
             statuses = [
+                http.get("/api/runs", headers=refused).status_code,
+                http.get("/api/runs", params={"key": key}).status_code,
                 http.get(f"/api/users/{marks[0]}").status_code,
                 http.get("/api/events", params={"user": marks[0], "limit": marks[2]}).status_code,
                 http.post("/api/sql", json=sql).status_code,
@@ -131,10 +140,11 @@ def test_log_lines_are_alike_and_hold_no_personal_data(stack):
         lines = started.communicate(timeout=20)[1].splitlines()
     written = [json.loads(line) for line in lines]
 
-    assert statuses == [200, 422, 200]
+    assert statuses == [401, 422, 200, 422, 200]
     for each in written:
         assert {"time", "level", "service", "logger", "message"} <= each.keys()
         assert each["service"] == "serving-layer"
     [lost] = [each for each in written if "does not answer" in each["message"]]
     assert (lost["level"], lost["logger"]) == ("WARNING", "serving_layer.tail")
-    assert [mark for mark in marks if mark in "\n".join(lines)] == []
+    hidden = (*marks, secret, wrong.split("_", 2)[2])
+    assert [mark for mark in hidden if mark in "\n".join(lines)] == []
