@@ -185,3 +185,16 @@ def test_fraud_without_a_finished_batch_is_not_guessed(client):
 
     assert "not enough evidence" in body["answer"]
     assert (body["verdict"], body["action_details"][0]["runbook"]) == ("unknown", "widen")
+
+
+def test_where_only_purchases_were_scored_a_question_about_fraud_is_answered_from_them(
+    client, serving
+):
+    serving.world.batches = [{"batchId": "batch-1", "analysisType": "fraud_scoring"}]
+    row = {"transaction_id": "TXN-1", "customer_id": "CUST-1", "total_amount": 5.0, "risk": 0.75}
+    serving.world.analysis_rows = {"batch-1": [{**row, "reasons": ["city Oslo is new"]}]}
+
+    answer = ask(client, "Where is the most fraud?")["answer"]
+
+    assert "It finds 1 transaction" in answer
+    assert 'transaction_id "TXN-1", customer_id "CUST-1", with risk 0.75' in answer

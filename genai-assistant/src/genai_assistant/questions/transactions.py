@@ -11,7 +11,12 @@ from genai_assistant.plan import Plan
 from genai_assistant.sources import BatchEntry, Sources
 
 SHOWN = 3
+MAX_REASONS = 2
 FULL_REPORT = "full_report"
+FRAUD_SCORING = "fraud_scoring"
+FRAUD_ANALYSIS = "fraud_analysis"
+STAND_INS = {FRAUD_SCORING: FRAUD_ANALYSIS, FRAUD_ANALYSIS: FRAUD_SCORING}
+"""Analyses that speak to the same questions: single purchases beside producers' labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,17 @@ class Analysis:
 
 ANALYSES = (
     Analysis(
-        "fraud_analysis",
+        FRAUD_SCORING,
+        r"suspicious|risk|unusual|strange|abnormal|habit|"
+        r"\b(?:transactions?|purchases?|orders?|payments?)\b.*\bfraudulent|"
+        r"fraudulent\s+(?:transactions?|purchases?|orders?|payments?)|fraud\s+scor",
+        ("transaction_id", "customer_id"),
+        "risk",
+        ("total_amount",),
+        ("total_amount",),
+    ),
+    Analysis(
+        FRAUD_ANALYSIS,
         r"fraud|chargeback",
         ("category", "region", "channel", "payment_method"),
         "fraud_count",
@@ -102,6 +117,10 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
     if batches.value is None:
         return findings
     entry = _newest(batches.value.batches, wanted.name)
+    if entry is None and (name := STAND_INS.get(wanted.name)):
+        stand_in = _newest(batches.value.batches, name)
+        if stand_in is not None:
+            entry, wanted = stand_in, next(one for one in ANALYSES if one.name == name)
     if entry is None:
         record = {"analysis": wanted.name, "found": False}
         cite = ledger.add("search", BATCH, record)
@@ -117,13 +136,15 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
         return findings
     rows = answer.value.rows(wanted.name)
     _tell(findings, ledger, wanted, entry, rows)
-    findings.context = "payment fraud chargeback" if wanted.name == "fraud_analysis" else ""
+    findings.context = "payment fraud chargeback" if wanted.name in STAND_INS else ""
     return findings
 
 
 def _newest(entries: list[BatchEntry], name: str) -> BatchEntry | None:
     """Return the newest finished batch that holds the analysis; the list is newest first."""
-    return next((one for one in entries if one.analysisType in {name, FULL_REPORT}), None)
+    # A full report holds every analysis but the one of single purchases.
+    holders = {name} if name == FRAUD_SCORING else {name, FULL_REPORT}
+    return next((one for one in entries if one.analysisType in holders), None)
 
 
 def _tell(
@@ -140,12 +161,17 @@ def _tell(
     cite = ledger.add("transaction_analysis", BATCH, record)
     told = ", ".join(f"{name} {figure(value)}" for name, value in totals.items())
     findings.say(f"The analysis {quote(wanted.name)} comes to: {told}", cite)
+    if wanted.name == FRAUD_SCORING:
+        found = counted(len(rows), "transaction")
+        findings.say(f"It finds {found} that leave the habits of their customers", cite)
     read = f" of {counted(entry.rowCount, 'transaction')}" if entry.rowCount is not None else ""
     findings.say(f"It is from batch {quote(entry.batchId)}{read}", cite)
     ranked = sorted(rows, key=lambda row: -(_number(row.get(wanted.measure)) or 0.0))
     for rank, row in enumerate(ranked[:SHOWN], start=1):
         names = (*wanted.labels, wanted.measure, *wanted.further)
-        shown = {"rank": rank, **{name: row.get(name) for name in names}}
+        shown: Record = {"rank": rank, **{name: row.get(name) for name in names}}
+        if isinstance(reasons := row.get("reasons"), list):
+            shown["reasons"] = [str(reason) for reason in reasons[:MAX_REASONS]]
         one = ledger.add("transaction_group", BATCH, shown)
         labels = ", ".join(
             f"{name} {quote(str(row[name]))}" for name in wanted.labels if row.get(name) is not None
@@ -155,10 +181,14 @@ def _tell(
             for name in (wanted.measure, *wanted.further)
             if (value := _number(row.get(name))) is not None
         )
+        why = "; ".join(quote(reason) for reason in shown.get("reasons", ()))
+        because = f": {why}" if why else ""
         findings.say(
-            f"Number {rank}: {labels}, with {figures}", one, before=LINE if rank > 1 else PART
+            f"Number {rank}: {labels}, with {figures}{because}",
+            one,
+            before=LINE if rank > 1 else PART,
         )
-    if wanted.name == "fraud_analysis" and totals["fraud_count"]:
+    if totals.get("fraud_count") or (wanted.name == FRAUD_SCORING and rows):
         findings.rules["PAYMENT_FRAUD"] = cite
         findings.techniques["T1657"] = cite
     if entry.endTime:
