@@ -2,13 +2,21 @@
 
 import random
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pyarrow as pa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contracts.views import AGGREGATE_SCHEMA, BATCH_EVENT_SCHEMA, Manifest, RecordKind
+from contracts.views import (
+    AGGREGATE_SCHEMA,
+    BATCH_EVENT_SCHEMA,
+    USER_SCHEMA,
+    Manifest,
+    RecordKind,
+)
 from serving_layer.cases.states import NO_CASES
+from serving_layer.routes.users import user_page
 from serving_layer.testing import (
     START_MS,
     RunPartition,
@@ -17,6 +25,7 @@ from serving_layer.testing import (
     event_record,
     removed_record,
     segment_table,
+    user_record,
 )
 from serving_layer.views.accounts import Position, consistency
 from serving_layer.views.alert_list import AlertList, entry
@@ -39,6 +48,7 @@ from serving_layer.views.risk import ranked, risk_of
 from serving_layer.views.snapshot import Views
 from serving_layer.views.stored import stored
 from serving_layer.views.streams import stream_code
+from serving_layer.views.users import UserTable
 
 PARTITIONS = [("security-events", 0), ("security-events", 1), ("user-events", 0)]
 MANIFEST = {
@@ -111,6 +121,10 @@ filters = st.builds(
     anomalies_only=st.booleans(),
     min_anomaly_score=st.sampled_from([None, 0.7]),
 )
+USERS = USER_SCHEMA.append(pa.field("is_anomaly", pa.bool_()))
+VERDICT = {
+    name: value for name, value in user_record("").items() if name not in ("user", "is_anomaly")
+}
 fraction = st.floats(0, 1)
 operations = st.lists(
     st.one_of(
@@ -126,6 +140,17 @@ operations = st.lists(
     ),
     max_size=12,
 )
+
+
+def users_of(run_id, rows):
+    """A run's verdicts: a user with an anomalous event below the seam is anomalous."""
+    flagged = {row["user"]: False for row in rows}
+    flagged |= {row["user"]: True for row in rows if row["is_anomaly"]}
+    table = pa.Table.from_pylist(
+        [{"user": user, "is_anomaly": flag, **VERDICT} for user, flag in flagged.items()],
+        schema=USERS,
+    )
+    return UserTable(table, run_id)
 
 
 @dataclass
@@ -222,6 +247,7 @@ class World:
             parts=self.parts(manifest),
             batch=BatchView(
                 manifest=manifest,
+                users=users_of(manifest.run_id, rows),
                 indexes=indexes,
                 alerts=AlertList([entry(alert) for alert in alerts]),
                 aggregates=Aggregates.of(sums),
@@ -384,6 +410,8 @@ def test_every_answer_is_that_of_one_list(log, steps, wanted, limit, no_run):
     assert event_by_id(snapshot, "no such id") is None
     check_alerts(world, truth)
     check_users(world, truth)
+    check_verdicts(world, truth)
+    check_page(world, truth)
     check_accounts(world)
 
 
@@ -395,11 +423,52 @@ def check_users(world, truth):
             highest[user] = max(highest.get(user, 0.0), event["anomaly_score"])
     snapshot = world.views.current()
     found = {each.user: each for each in ranked(snapshot, NO_CASES)}
+    of_run = {event["user"] for event in truth if event["source"] == "batch"}
     with_alerts = {event["user"] for event in truth if event["is_anomaly"]}
-    assert found.keys() == with_alerts
+    assert found.keys() == of_run | with_alerts
     for user, each in found.items():
         assert each.realtime_score == highest.get(user, 0.0)
         assert each == risk_of(snapshot, NO_CASES, user)
+
+
+def check_verdicts(world, truth):
+    """`/api/training-data`: the users of the run that is served, and of no other."""
+    users = world.views.current().batch.users
+    judged = [event for event in truth if event["source"] == "batch"]
+    anomalous = {event["user"] for event in judged if event["is_anomaly"]}
+    assert set(users.names()) == {event["user"] for event in judged}
+    assert {each.user for each in users.anomalous(0, 10)} == anomalous
+    for user in users.names():
+        verdict = users.get(user)
+        assert (verdict.is_anomaly, verdict.run_id) == (
+            user in anomalous, world.views.current().batch.run_id,
+        )  # fmt: skip
+
+
+class Still:
+    """A tail in sync, and nobody's work on alerts: what a user's page asks besides the views."""
+
+    cases = NO_CASES
+    tail = SimpleNamespace(freshness_seconds=lambda: 0.0)
+
+
+def check_page(world, truth):
+    """`/api/users/{user}`: counts, profile, anomalies and timeline of one user."""
+    page = user_page(Still, world.views.current(), "alice")
+    events = [event for event in truth if event["user"] == "alice"]
+    anomalous = [event["event_id"] for event in events if event["is_anomaly"]]
+    in_batch = sum(event["source"] == "batch" for event in events)
+    assert page["events"] == {
+        "count": len(events), "batch": in_batch, "realtime": len(events) - in_batch,
+    }  # fmt: skip
+    assert page["profile"]["events"] == len(events) - len(anomalous)
+    assert [each["event_id"] for each in page["anomalies"]] == anomalous[:10]
+    told = [each for each in page["timeline"] if each["kind"] != "alert"]
+    expected = [(each["event_id"], each["source"]) for each in events]
+    times = [each["timestamp"] for each in page["timeline"]]
+    assert [(each["id"], each["source"]) for each in told] == expected[: len(told)]
+    assert len(page["timeline"]) == min(50, len(events) + min(10, len(anomalous)))
+    assert times == sorted(times, reverse=True)
 
 
 def check_summary(world, truth):
