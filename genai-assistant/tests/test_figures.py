@@ -79,6 +79,26 @@ def test_a_trend_counts_every_slice(client, many):
     assert record["earlier_half"] + record["later_half"] == 45
 
 
+def test_a_trend_by_a_field_is_told_by_its_values(client, many):
+    body = ask(client, "Failed logins by source address over time")
+
+    assert (body["kind"], body["understood"]["field"]) == ("trend", "source_ip")
+    assert 'Value "10.0.0.5" is' in body["answer"]
+    record = body["evidence"][-1]["record"]
+    assert record["field"] == "source_ip"
+    told = sum(one["earlier_half"] + one["later_half"] for one in record["top"])
+    assert told == body["evidence"][0]["record"]["events"]
+
+
+def test_a_trend_of_too_many_events_says_that_it_is_not_split(client, many, monkeypatch):
+    monkeypatch.setattr("genai_assistant.questions.trend.EXAMINED", 3)
+
+    answer = ask(client, "Failed logins by country over time")["answer"]
+
+    assert 'It is not split by the field "country"' in answer
+    assert "the newest 3 were read" in answer
+
+
 def test_a_comparison_with_the_usual(client, many):
     body = ask(client, "Compare alice with her usual")
 

@@ -24,7 +24,7 @@ QUESTIONS = {
     Kind.PIPELINE: [f"How healthy is the pipeline, asks {UNREAD}?"],
     Kind.COUNTS: [f"How many events do we have, asks {UNREAD}?"],
     Kind.TOPS: ["Which users are busiest?", "Top hosts", "Top source addresses", "Top sessions"],
-    Kind.TREND: [f"Is the activity of {USER} rising, asks {UNREAD}?"],
+    Kind.TREND: [f"Is the activity of {USER} rising, asks {UNREAD}?", "Events by host over time"],
     Kind.COMPARE: [f"Compare {USER} with her usual, asks {UNREAD}"],
     Kind.LAYERS: [f"Did the batch and live layers disagree, asks {UNREAD}?"],
     Kind.TRANSACTIONS: [f"Which customers buy most, asks {UNREAD}?"],

@@ -74,6 +74,8 @@ def plan(
     if user == address or (place and user and place_in(f"from {user}")):
         user = user_id
     field = grouping_in(question)
+    if field and user and not user_id and grouping_in(f"by {user}") == field:
+        user = None  # "failed logins by source address": the field, not who
     subject = Plan(
         kind=Kind.UNSUPPORTED,
         question=question,

@@ -2,9 +2,11 @@
 
 import asyncio
 
-from genai_assistant.activity import activity, tell_fallback
+from genai_assistant.activity import Activity, activity, tell_fallback
 from genai_assistant.clock import when
 from genai_assistant.evidence import LINE, PART, REAL_TIME, Findings, Ledger, Record
+from genai_assistant.fields import value_of
+from genai_assistant.hostile import quote
 from genai_assistant.phrases import counted, spoken
 from genai_assistant.plan import Plan
 from genai_assistant.questions.scope import as_record, filters, in_words
@@ -12,6 +14,8 @@ from genai_assistant.sources import Sources
 from genai_assistant.windows import Window
 
 SLICES = 6
+EXAMINED = 500
+SHOWN = 5
 CHANGED = 1.2
 """The later half holds so many times the earlier one, or the reverse: a change worth the word."""
 
@@ -19,7 +23,12 @@ CHANGED = 1.2
 async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
     """Count each slice, and say whether the later half holds more than the earlier one."""
     seen = await activity(
-        sources, plan.window, page_size=1, place=None, counting="nothing", **filters(plan)
+        sources,
+        plan.window,
+        page_size=EXAMINED if plan.field else 1,
+        place=None,
+        counting="nothing",
+        **filters(plan),
     )
     findings = Findings(freshness=seen.freshness)
     if seen.failure:
@@ -55,7 +64,49 @@ async def investigate(plan: Plan, sources: Sources, ledger: Ledger) -> Findings:
             cite,
             before=LINE if rank else PART,
         )
+    if plan.field:
+        _say_values(findings, ledger, seen, plan.field, slices[half]["from"])
     return findings
+
+
+def _say_values(
+    findings: Findings, ledger: Ledger, seen: Activity, field: str, middle_ms: int
+) -> None:
+    """State both parts for the most frequent values; where events are too many, that it is not."""
+    number = len(seen.rows)
+    if not seen.is_whole:
+        record: Record = {"field": field, "events_examined": number, "is_split": False}
+        findings.say(
+            f"It is not split by the field {quote(field)}: that would need every event, and the "
+            f"newest {number:,} were read",
+            ledger.add("trend_values", REAL_TIME, record),
+            before=PART,
+        )
+        return
+    parts: dict[str, list[int]] = {}
+    for row in seen.rows:
+        if (value := value_of(row, field)) is not None:
+            parts.setdefault(value, [0, 0])[row.timestamp >= middle_ms] += 1
+    most = sorted(parts.items(), key=lambda pair: (-sum(pair[1]), pair[0]))[:SHOWN]
+    record = {
+        "field": field,
+        "values": len(parts),
+        # Named after the field: pseudonyms know personal values by the name of their field.
+        "top": [
+            {field: value, "earlier_half": earlier, "later_half": later}
+            for value, (earlier, later) in most
+        ],
+    }
+    cite = ledger.add("trend_values", REAL_TIME, record)
+    noun = counted(len(parts), "value")
+    findings.say(f"The field {quote(field)} has {noun} there", cite, before=PART)
+    for value, (earlier, later) in most:
+        findings.say(
+            f"Value {quote(value)} is {_direction(earlier, later)}: {earlier:,} in the earlier "
+            f"part, {later:,} in the later part",
+            cite,
+            before=LINE,
+        )
 
 
 async def _slices(plan: Plan, sources: Sources, window: Window, now_ms: int) -> list[Record] | None:
