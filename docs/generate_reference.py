@@ -9,7 +9,6 @@ import inspect
 import pkgutil
 import sys
 from collections.abc import Iterable
-from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -527,7 +526,7 @@ def rules_page() -> str:
         if found.escalated:
             severity += f", {rule.worse} from {found.escalated} on"
         ids = ", ".join(f"[{t}]({_TECHNIQUES}/{t.replace('.', '/')}/)" for t in rule.techniques)
-        title = titles[found.name]
+        title = titles[rule.rule_id]
         lines.append(_row([f"`{rule.rule_id}`", title, severity, ids or "none", _asks(found)]))
     return "\n".join(lines) + "\n"
 
@@ -545,7 +544,8 @@ def _asks(rule: Correlation) -> str:
     """Say what a rule counts, of what, by whom and in what time."""
     sources = ", ".join(f"`{source}`" for source in rule.sources)
     by = " and ".join(f"`{field}`" for field in rule.group_by)
-    span = f"{timedelta(milliseconds=rule.span_ms)} h"
+    seconds = rule.span_ms // 1000
+    span = f"{seconds // 60} min" if seconds % 60 == 0 else f"{seconds} s"
     match rule.kind:
         case "event_count":
             if rule.threshold == 1:

@@ -18,7 +18,7 @@ def generator():
     return module
 
 
-@pytest.mark.parametrize("page", ["settings.md", "metrics.md", "api.md"])
+@pytest.mark.parametrize("page", ["settings.md", "metrics.md", "api.md", "rules.md"])
 def test_the_reference_page_is_the_code_s(page):
     assert (DOCS / "reference" / page).read_text() == generator().PAGES[page](), (
         "run python docs/generate_reference.py and look at the difference"
