@@ -13,6 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -151,6 +152,15 @@ BATCH_ANSWERS = {
 }
 
 
+NO_DATA = {
+    "/health": {"status": "healthy", "spark": True, "uptime": 600},
+    "/security/runs": {"total": 0, "runs": []},
+    "/stream/status": {"active": False, "topic": None, "queries": []},
+    "/batch/list": {"total": 0, "batches": []},
+}
+"""What the batch layer answers before anything was asked of it."""
+
+
 class Double:
     """Answers HTTP in a thread."""
 
@@ -169,10 +179,12 @@ class Double:
 class BatchDouble(Double):
     """Answers the batch layer's documented reads with fixed bodies; Spark has tests of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, answers: dict[str, Any] | None = None) -> None:
+        bodies = BATCH_ANSWERS if answers is None else answers
+
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
-                body = BATCH_ANSWERS.get(self.path.split("?")[0])
+                body = bodies.get(self.path.split("?")[0])
                 self.send_response(404 if body is None else 200)
                 self.end_headers()
                 missing = {"error": "NOT_FOUND", "message": self.path}
@@ -372,6 +384,34 @@ def keyed(dashboard: Dashboard, tmp_path_factory: pytest.TempPathFactory) -> Ite
         process.terminate()
         process.wait(20)
         assistant.stop()
+
+
+@pytest.fixture(scope="module")
+def without_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a serving layer whose lake, log and batch layer hold nothing."""
+    folder = tmp_path_factory.mktemp("nothing")
+    (folder / "lake").mkdir()
+    port, batch = free_port(), BatchDouble(NO_DATA)
+    with SpeedServer() as speed:
+        process = start(
+            "serving_layer",
+            folder,
+            SERVING_PORT=port,
+            SERVING_DASHBOARD_PORT=0,
+            SERVING_SPEED_URLS=speed.url,
+            SERVING_LAKE_DIR=folder / "lake",
+            SERVING_DATA_DIR=folder / "serving",
+            SERVING_BATCH_URL=batch.url,
+            SERVING_KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:9",
+        )
+        url = f"http://127.0.0.1:{port}"
+        try:
+            wait_until(lambda: answers(f"{url}/api/events"), "the empty views", 240)
+            yield url
+        finally:
+            process.terminate()
+            process.wait(20)
+            batch.stop()
 
 
 @pytest.fixture(scope="module")

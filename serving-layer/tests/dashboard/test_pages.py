@@ -30,6 +30,15 @@ PAGES = {
     "/rules": ["examples pass, 0 fail", "failed-login-burst", "T1110"],
     "/ask": ["Nothing asked yet."],
 }
+EMPTY = {
+    "/": ["No partition has been read yet.", "No alert is waiting.", "No user is known yet."],
+    "/alerts": ["No alert: waiting, severity any.", "No alert is selected."],
+    "/users": ["No user is known yet."],
+    "/runs": ["No batch run has been published yet.", "There are no two runs to compare yet."],
+    "/transactions": ["The stream is not started", "No analysis has completed yet"],
+    "/seams": ["No partition has been read yet."],
+    "/system": ["No speed instance owns a partition."],
+}
 PHONE = {"width": 390, "height": 844}
 WITHIN_SECONDS = 1.0
 
@@ -44,6 +53,20 @@ def test_a_page_shows_real_data_and_fits_a_phone(page, path):
     assert "Cannot be shown" not in page.inner_text("main")
     page.set_viewport_size(PHONE)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+def test_pages_say_what_is_missing_while_there_is_no_data(browser, without_data):
+    context = browser.new_context(base_url=without_data)
+    opened = context.new_page()
+    failures = []
+    opened.on("pageerror", lambda error: failures.append(str(error)))
+    for path, told in EMPTY.items():
+        opened.goto(path)
+        for words in told:
+            opened.get_by_text(words).first.wait_for(timeout=20_000)
+    context.close()
+
+    assert failures == []
 
 
 def test_the_api_page_needs_no_network(page, dashboard):
