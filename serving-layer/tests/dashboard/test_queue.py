@@ -1,5 +1,7 @@
 """The alert queue, worked through without a mouse."""
 
+import re
+
 import pytest
 
 from serving_layer.testing import wait_until
@@ -61,6 +63,26 @@ def test_several_are_marked_and_judged_at_once_with_a_comment(queue, dashboard):
             lambda words=words: alert(dashboard, words)["verdict"] == "false_positive", words
         )
     queue.get_by_text("false positive: 2 of 2 alerts").wait_for()
+
+
+def test_alerts_like_a_false_positive_are_silenced_by_key_and_no_others(queue, dashboard):
+    selected(queue, "dora 1")
+    queue.keyboard.press("s")
+    queue.get_by_text("is not marked a false positive").wait_for()
+    mark = {"alert_ids": [alert(dashboard, "dora 1")["alert_id"]], "by": "test"}
+    dashboard.http.post("/api/alerts/actions", json=mark | {"action": "false_positive"})
+    queue.get_by_label("Show", exact=True).click()
+    queue.get_by_role("option", name="all", exact=True).click()
+    judged = queue.locator("tr[data-place]", has_text=re.compile("dora 1.*false.positive"))
+    judged.first.get_by_text("dora 1").click()
+    selected(queue, "dora 1")
+    queue.get_by_role("grid", name="Alert queue").focus()
+    queue.keyboard.press("s")
+
+    queue.get_by_text("Alerts like it are silenced").wait_for()
+    [made] = dashboard.http.get("/api/suppressions").json()["data"]
+    assert alert(dashboard, "dora 0")["suppressed_by"] == made["id"]
+    dashboard.http.delete(f"/api/suppressions/{made['id']}", params={"by": "test"})
 
 
 def test_a_step_without_a_name_is_refused_with_the_reason(queue, dashboard):
