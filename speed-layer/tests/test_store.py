@@ -5,6 +5,7 @@ import sqlite3
 
 import pytest
 
+from speed_layer import store as store_module
 from speed_layer.errors import StoreBusyError, StoreDamagedError, StoreUnavailableError
 from speed_layer.store import Commit, OutboxEntry, Position, Store, advanced
 
@@ -97,6 +98,19 @@ def test_changed_bytes_of_a_segment_are_noticed(path):
         other.close()
         with pytest.raises(StoreDamagedError, match="checksum of segment 0"):
             list(store.segments(0))
+
+
+def test_a_snapshot_larger_than_one_value_comes_back(path, monkeypatch):
+    monkeypatch.setattr(store_module, "SNAPSHOT_PART_BYTES", 1_000)
+    states = [os.urandom(size) for size in (10_500, 3_000, 0)]
+    with begun(path) as store:
+        for number, state in enumerate(states):
+            store.write(commit(10 * number, 10 * number + 10, snapshot=state))
+            assert store.snapshot().state == state
+    with sqlite3.connect(path) as connection:
+        connection.execute("REPLACE INTO snapshot VALUES (0, 30, 0, 1)")
+    with Store(path) as store, pytest.raises(StoreDamagedError):
+        store.snapshot()
 
 
 def test_pruning_stops_at_the_seam_and_at_the_snapshot(path):

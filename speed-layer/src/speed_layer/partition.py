@@ -20,6 +20,10 @@ from speed_layer.settings import Settings
 from speed_layer.store import Commit, OutboxEntry, Position, Store, advanced, store_path
 from speed_layer.tracing import traced_alert_entries
 
+_SNAPSHOT_BYTES_PER_EVENT = 1_000
+"""To write so much of a snapshot takes about as long as an event: a state of a gigabyte is written
+every million events, not every 200,000, or the partition would do little else."""
+
 _NO_ROWS = encode(pa.RecordBatch.from_pylist([], schema=SEGMENT_SCHEMA))
 
 
@@ -62,6 +66,7 @@ class Partition:
         self.recovered_from = recovered.source
         self._snapshot_events = settings.snapshot_events
         self._since_snapshot = 0
+        self._snapshot_bytes = 0
 
     @property
     def position(self) -> Position:
@@ -113,8 +118,7 @@ class Partition:
     def snapshot(self) -> None:
         """Store the detection state, unless the newest snapshot is of this position."""
         if self.store.snapshot_offset != self.position.next_offset:
-            self.store.write_snapshot(self.engine.snapshot())
-            self._since_snapshot = 0
+            self.store.write_snapshot(self._taken_snapshot())
 
     def prune(self, seam: int) -> bool:
         """Delete stored segments below the seam; see ``Store.prune``."""
@@ -128,10 +132,12 @@ class Partition:
 
     def _due_snapshot(self, events: int) -> bytes | None:
         self._since_snapshot += events
-        if self._since_snapshot < self._snapshot_events:
-            return None
-        self._since_snapshot = 0
+        due = max(self._snapshot_events, self._snapshot_bytes // _SNAPSHOT_BYTES_PER_EVENT)
+        return self._taken_snapshot() if self._since_snapshot >= due else None
+
+    def _taken_snapshot(self) -> bytes:
         state: bytes = self.engine.snapshot()
+        self._since_snapshot, self._snapshot_bytes = 0, len(state)
         return state
 
 

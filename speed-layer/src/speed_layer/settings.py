@@ -40,7 +40,10 @@ class Settings(BaseSettings):
     )
     batch_age_ms: int = Field(25, ge=1, description="or at this age, whichever comes first.")
     snapshot_events: int = Field(
-        200_000, ge=1, description="Events between two snapshots of a partition's state."
+        200_000,
+        ge=1,
+        description="Least number of events between two snapshots of a partition's state; of a state"
+        " beyond 200 MB they are rarer.",
     )
     store_max_bytes: int = Field(
         0, ge=0, description="Largest size of one partition's store; 0: as large as the disk."

@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 _RECENT = 4
 """Micro-batches kept in memory: readers that keep up need no look into the file."""
+SNAPSHOT_PART_BYTES = 64 * 1024 * 1024
+"""SQLite takes no value of more than 1,000,000,000 bytes; the state of a million users is larger."""
 _PRUNED_AT_ONCE = 500
 _VACUUMED_PAGES = 2000
 
@@ -197,7 +199,7 @@ class Store:
             state: Snapshot at ``position``; None when detection starts empty.
         """
         with self._transaction() as connection:
-            for table in ("segments", "alerts", "snapshot", "position", "meta"):
+            for table in ("segments", "alerts", "snapshot", "snapshot_parts", "position", "meta"):
                 connection.execute(f"DELETE FROM {table}")  # noqa: S608  # names from the line above
             connection.executemany(
                 "INSERT INTO meta VALUES (?, ?)", [("layout", LAYOUT), ("version", version)]
@@ -304,13 +306,17 @@ class Store:
         """
         with translated_errors(self.path):
             row = self._connection.execute(
-                "SELECT next_offset, crc, state FROM snapshot"
+                "SELECT next_offset, crc, parts FROM snapshot"
             ).fetchone()
+            parts = self._connection.execute(
+                "SELECT state FROM snapshot_parts ORDER BY number"
+            ).fetchall()
         if row is None:
             return None
-        if zlib.crc32(row[2]) != row[1]:
+        state = b"".join(part for (part,) in parts)
+        if len(parts) != row[2] or zlib.crc32(state) != row[1]:
             raise StoreDamagedError(f"{self.path}: checksum of the state snapshot differs")
-        return Snapshot(row[0], row[2])
+        return Snapshot(row[0], state)
 
     def segments(self, from_offset: int) -> Iterator[tuple[bytes, bytes | None]]:
         """Yield segment and duplicates of every micro-batch from ``from_offset`` on, in order.
@@ -417,8 +423,14 @@ def _write_position(connection: "sqlite3.Connection", position: Position) -> Non
 
 
 def _write_snapshot(connection: "sqlite3.Connection", next_offset: int, state: bytes) -> None:
+    parts = [
+        memoryview(state)[start : start + SNAPSHOT_PART_BYTES]
+        for start in range(0, len(state), SNAPSHOT_PART_BYTES)
+    ]
+    connection.execute("DELETE FROM snapshot_parts")
+    connection.executemany("INSERT INTO snapshot_parts VALUES (?, ?)", enumerate(parts))
     connection.execute(
-        "REPLACE INTO snapshot VALUES (0, ?, ?, ?)", (next_offset, zlib.crc32(state), state)
+        "REPLACE INTO snapshot VALUES (0, ?, ?, ?)", (next_offset, zlib.crc32(state), len(parts))
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from contracts.views import SEGMENT_SCHEMA
 from speed_layer.errors import StoreDamagedError, StoreUnavailableError
 
-LAYOUT = f"1-{zlib.crc32(SEGMENT_SCHEMA.to_string().encode()):08x}"
+LAYOUT = f"2-{zlib.crc32(SEGMENT_SCHEMA.to_string().encode()):08x}"
 """A store of another layout is rebuilt, never migrated: the log has everything."""
 
 PAGE_BYTES = 8192
@@ -32,7 +32,8 @@ CREATE TABLE IF NOT EXISTS outbox (
     headers TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS snapshot (
     id INTEGER PRIMARY KEY CHECK (id = 0), next_offset INTEGER NOT NULL, crc INTEGER NOT NULL,
-    state BLOB NOT NULL);
+    parts INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS snapshot_parts (number INTEGER PRIMARY KEY, state BLOB NOT NULL);
 """
 
 

@@ -118,6 +118,11 @@ def _fault(text: dict[str, Any]) -> str:
     detection = text.get("detection")
     if isinstance(detection, dict) and "timeframe" in detection:
         return "detection.timeframe is not supported: write a correlation with a timespan"
+    correlation = text.get("correlation")
+    asked = correlation.get("rules") if isinstance(correlation, dict) else None
+    for name in asked if isinstance(asked, list) else []:
+        if not isinstance(name, str):
+            return f"correlation.rules: {name!r} is no name of a rule"
     tags = text.get("tags")
     for tag in tags if isinstance(tags, list) else []:
         if _LIKE_TECHNIQUE.match(str(tag)) and not _TECHNIQUE.fullmatch(str(tag)):

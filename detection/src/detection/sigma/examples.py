@@ -52,7 +52,7 @@ class Step(_Strict):
             kind = EVENT_SCHEMA.field(name).type
             try:
                 pa.array([given], kind)
-            except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            except (pa.ArrowException, OverflowError) as error:
                 raise ValueError(f"{name}: {given!r} is no {kind}") from error
         return value
 

@@ -122,6 +122,8 @@ def _selection(document: Document) -> Selection:
     conditions = sigma.detection.parsed_condition
     if len(conditions) != 1:
         raise document.refuse("a list of conditions is not supported: join them with or")
+    if not isinstance(conditions[0].condition, str):
+        raise document.refuse(f"condition: {conditions[0].condition!r} is no text")
     try:
         return selection_of(conditions[0].parsed)
     except (UnsupportedError, SigmaError) as error:
