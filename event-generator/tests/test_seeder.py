@@ -1,6 +1,8 @@
 from pathlib import Path
 
 import duckdb
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
 import pytest
 from deltalake import DeltaTable
 
@@ -52,7 +54,7 @@ def test_the_table_needs_no_reader_features(table):
     assert not protocol.reader_features
 
 
-def test_duckdb_reads_the_same_totals(table, tmp_path):
+def test_duckdb_and_pyarrow_read_the_same_totals(table, tmp_path):
     files = DeltaTable(str(table)).file_uris()
     summary = write_table(source(), RECORDS, tmp_path)
     with duckdb.connect() as connection:
@@ -62,7 +64,11 @@ def test_duckdb_reads_the_same_totals(table, tmp_path):
             " FROM read_parquet($files, hive_partitioning = true)",
             {"files": files},
         ).fetchone()
+    read = ds.dataset(files, partitioning="hive", partition_base_dir=str(table)).to_table()
 
+    assert read.num_rows == records
+    assert pc.sum(read["total_amount"]).as_py() == pytest.approx(value)
+    assert pc.sum(read["is_fraudulent"]).as_py() == fraudulent
     assert (records, fraudulent) == (summary.records, summary.fraudulent)
     assert value == pytest.approx(summary.order_value)
     assert (first, last) == (summary.first_date, summary.last_date)
