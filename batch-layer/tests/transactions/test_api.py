@@ -281,12 +281,20 @@ def test_an_empty_range_completes_with_no_rows(client, topic):
 
 
 def test_batches_run_beside_the_stream_and_the_lake_form_reads_what_it_wrote(
-    client, broker, topic, produce, wire, service_settings, spark
+    client, broker, topic, produce, wire, service_settings, spark, read_elsewhere
 ):
     times = ["2026-03-01T10:00:00Z", "2026-03-02T10:00:00Z", "2026-03-03T10:00:00Z"]
-    produce(topic, [wire(event_timestamp=time, category="books") for time in times], 0)
+    # A city of its own: the lake holds what other tests streamed too.
+    own = {"city": "of batch and stream"}
+    books = [
+        wire(**own, event_timestamp=time, category="books", customer_id=f"c{number % 2}",
+             quantity=number + 1, total_amount=20.5 * number + 1, is_fraudulent=number == 1)
+        for number, time in enumerate(times)
+    ]  # fmt: skip
+    toys = wire(**own, event_timestamp=times[0], category="toys")
+    produce(topic, books, 0)
     bad_values = [b"{broken", b"x" * 5_000_000]
-    produce(topic, [*bad_values, wire(event_timestamp=times[0], category="toys")], 1)
+    produce(topic, [*bad_values, toys], 1)
 
     started = client.post("/stream/start", json={"topic": topic}).json()
     assert started["status"] == "started"
@@ -294,7 +302,8 @@ def test_batches_run_beside_the_stream_and_the_lake_form_reads_what_it_wrote(
     assert error_of(client.post("/stream/start", json={"topic": topic})) == (
         409, "STREAM_ALREADY_RUNNING"
     )  # fmt: skip
-    ids = [submit(client, topic=topic, analysisType="fraud_analysis") for _ in range(3)]
+    analyses = ("full_report", "fraud_analysis", "fraud_analysis")
+    ids = [submit(client, topic=topic, analysisType=analysis) for analysis in analyses]
     bad = {"topic": topic, "analysisType": "fraud_analysis", "endOffset": {"1": 99}}
     assert error_of(client.post("/batch/run", json=bad)) == (400, "INVALID_REQUEST")
     assert {finished(client, batch_id)["status"] for batch_id in ids} == {"COMPLETED"}
@@ -327,6 +336,21 @@ def test_batches_run_beside_the_stream_and_the_lake_form_reads_what_it_wrote(
     assert all(query["isActive"] for query in status["queries"])
     assert client.post("/stream/stop").json() == {"status": "stopped", "queriesStopped": 2}
     assert client.get("/stream/status").json()["active"] is False
+    sent = sorted(item["transaction_id"] for item in (*books, toys))
+    assert read_elsewhere(stored, "transaction_id") == sent
+    assert read_elsewhere(bad, "source_offset") == [0, 1]
+
+    # What the stream stored gives the analyses that the topic itself gave.
+    from_lake = finished(client, submit(
+        client, startDate="2026-03-01", endDate="2026-03-03", filters=own,
+        analysisType="full_report",
+    ))  # fmt: skip
+    of_topic, of_stream = (
+        client.get(f"/batch/data/{batch_id}/aggregated").json()["data"]
+        for batch_id in (ids[0], from_lake["batchId"])
+    )
+    assert of_stream == of_topic
+    assert [row["transaction_count"] for row in of_stream["revenue_by_category"]] == [1, 3]
 
     record = finished(client, submit(
         client, startDate="2026-03-01", endDate="2026-03-02", filters={"category": "books"},
