@@ -118,6 +118,21 @@ def test_the_analysis_reads_neither_score_nor_label(transactions):
     assert rows_of(permuted) == suspicious
 
 
+@pytest.mark.integration
+def test_the_table_is_read_alike_elsewhere(transactions, read_elsewhere, tmp_path):
+    numbered = [
+        row | {"transaction_id": f"00000000-0000-4000-8000-{number:012d}"}
+        for number, row in enumerate(history())
+    ]
+    table_path = tmp_path / "fraud_scoring"
+    suspicious = ANALYSES["fraud_scoring"].transform(transactions(*numbered))
+    suspicious.write.format("delta").save(str(table_path))
+
+    assert set(read_elsewhere(table_path, "customer_id")) == {"c5"}
+    for column in ("risk", "reasons"):
+        assert read_elsewhere(table_path, column), column
+
+
 def test_a_full_report_holds_the_eight_aggregations():
     assert len(analyses_of("full_report")) == 8
     assert "fraud_scoring" not in analyses_of("full_report")
