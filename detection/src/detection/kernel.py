@@ -105,6 +105,11 @@ HISTOGRAM_MEMORY = 100_000.0
 OUTLIER, OUTLIER_WEIGHT = 1.2, 0.1
 """A score of so many times the threshold counts for so much when the threshold is drawn anew."""
 
+REGION_BITS = 18
+"""Cells of a hash table that are filled together: 1 MiB, which second-level caches hold."""
+FILLED_AT_ONCE = 1 << 22
+"""Bounds the memory that filling a table takes beside it."""
+
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 LAST_UNUSUAL_HOUR = 6
@@ -223,23 +228,51 @@ def is_full(state, user, kind):
 
 @compiled
 def fill_table(table, entries, count):
-    """Fill an empty hash table with the first ``count`` entries."""
+    """Fill an empty hash table with the first ``count`` entries, whose keys are distinct.
+
+    Region by region, so that cells are found in the processor's cache: entry by entry, a table of
+    hundreds of megabytes would cost a miss each.
+    """
     mask = len(table) - 1
-    for entry in range(count):
-        place = mixed(entries[entry].key) & mask
-        while table[place] != 0:
-            place = (place + 1) & mask
-        table[place] = entry + 1
+    regions = max(1, len(table) >> REGION_BITS)
+    width = len(table) // regions
+    numbers = np.empty(min(count, FILLED_AT_ONCE), np.int32)
+    places = np.empty(min(count, FILLED_AT_ONCE), np.int64)
+    for begin in range(0, count, FILLED_AT_ONCE):
+        end = min(begin + FILLED_AT_ONCE, count)
+        following = np.zeros(regions + 1, np.int64)
+        for entry in range(begin, end):
+            following[(mixed(entries[entry].key) & mask) // width + 1] += 1
+        following = np.cumsum(following)
+        for entry in range(begin, end):
+            place = mixed(entries[entry].key) & mask
+            at = following[place // width]
+            following[place // width] = at + 1
+            numbers[at] = entry + 1
+            places[at] = place
+        for at in range(end - begin):
+            place = places[at]
+            while table[place] != 0:
+                place = (place + 1) & mask
+            table[place] = numbers[at]
 
 
 @compiled
 def fill_entries(state, keys, seen, weights):
-    """Make the entries of a snapshot again, in order of first appearance."""
-    for i in range(len(keys)):
-        key = keys[i] - 1
-        entry = entry_of(state, key >> 34, key >> 30 & 15, key & 0x3FFFFFFF)
-        state.entries[entry].seen = seen[i]
-        state.entries[entry].weight = weights[i]
+    """Make the entries of a snapshot again, from the last to the first: each links to the next."""
+    for i in range(len(keys) - 1, -1, -1):
+        user, kind = (keys[i] - 1) >> 34, (keys[i] - 1) >> 30 & 15
+        following = state.heads[user, kind]
+        state.entries[i].key = keys[i]
+        state.entries[i].seen = seen[i]
+        state.entries[i].weight = weights[i]
+        state.entries[i].next = following
+        state.heads[user, kind] = i + 1
+        state.distinct[user, kind] += 1
+        if following == 0:
+            state.tails[user, kind] = i + 1
+    state.tally[ENTRIES] = len(keys)
+    fill_table(state.table, state.entries, len(keys))
 
 
 # ---------------------------------------------------------------- event ids

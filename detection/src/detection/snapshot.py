@@ -24,7 +24,7 @@ from detection.state import (
     with_room_for_entries,
     with_room_for_users,
 )
-from detection.window_kernel import fill_slots
+from detection.window_kernel import fill_slots, pack_ids, unpack_ids
 from detection.windows import (
     ARRIVED,
     BASE,
@@ -205,7 +205,9 @@ def _state(arrays: Arrays, users: int) -> State:
 def _window_arrays(name: str, window: Window) -> Arrays:
     sizes, places = events_by_slot(window)
     marks = window.marks[: len(sizes)]
-    ids, lengths = window.ids[places], window.lengths[places]
+    lengths = window.lengths[places]
+    ids = np.empty(int(lengths.sum(dtype=np.int64)), np.uint8)
+    pack_ids(window.ids, window.lengths, places, ids)
     return {
         f"{name}.keys": window.keys[: len(sizes)],
         f"{name}.marks": marks[:, [SIZE, ARRIVED, LEVEL, MATCHED, RAISED]],
@@ -214,7 +216,7 @@ def _window_arrays(name: str, window: Window) -> Arrays:
         f"{name}.orders": window.orders[places],
         f"{name}.ips": window.ips[places],
         f"{name}.lengths": lengths,
-        f"{name}.ids": ids[np.arange(ids.shape[1]) < lengths[:, None]],
+        f"{name}.ids": ids,
     }
 
 
@@ -238,9 +240,8 @@ def _window(name: str, arrays: Arrays, limits: Limits) -> Window:
     window.marks[: len(keys), CAPACITY] = blocks
     for column in ("times", "values", "orders", "ips", "lengths"):
         getattr(window, column)[places] = arrays[f"{name}.{column}"]
-    ids = np.zeros((len(lengths), window.ids.shape[1]), np.uint8)
-    ids[np.arange(ids.shape[1]) < lengths[:, None]] = arrays[f"{name}.ids"]
-    window.ids[places] = ids
+    # A copy: what comes from a file is read-only, for which the code would be compiled anew.
+    unpack_ids(arrays[f"{name}.ids"].view(np.uint8).copy(), window.lengths, places, window.ids)
     window.tally[[SLOTS, EVENTS]] = len(keys), events
     fill_slots(window.table, window.keys, len(keys))
     return window

@@ -59,6 +59,26 @@ def fill_slots(table, keys, count):
 
 
 @compiled
+def pack_ids(ids, lengths, places, packed):
+    """Write the ids at ``places`` into ``packed``, one after the other."""
+    at = 0
+    for place in places:
+        for i in range(lengths[place]):
+            packed[at] = ids[place, i]
+            at += 1
+
+
+@compiled
+def unpack_ids(packed, lengths, places, ids):
+    """Undo ``pack_ids``."""
+    at = 0
+    for place in places:
+        for i in range(lengths[place]):
+            ids[place, i] = packed[at]
+            at += 1
+
+
+@compiled
 def slot_of(window, key):
     """Return the slot of an entity, making it at the first sight."""
     mask = len(window.table) - 1
