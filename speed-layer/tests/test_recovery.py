@@ -152,7 +152,7 @@ def test_a_damaged_snapshot_is_rebuilt_from_the_run_or_the_log(settings, events,
     partition = Partition(KEY, settings, 0)
     feed(partition, 0, 1000)
     partition.snapshot()
-    partition.store._connection.execute("UPDATE snapshot SET state = CAST('x' AS BLOB)")
+    partition.store._connection.execute("UPDATE snapshot_parts SET state = CAST('x' AS BLOB)")
     partition.close()
     publish(settings, events, 800, version=VERSION if usable else "another")
 
@@ -214,7 +214,7 @@ def test_a_damaged_run_is_no_reason_to_stop(settings, events, feed, damage, capl
 
     again = Partition(KEY, settings, 7)
     assert (again.recovered_from, again.position.next_offset) == ("store", 1000)
-    again.store._connection.execute("UPDATE snapshot SET state = CAST('x' AS BLOB)")
+    again.store._connection.execute("UPDATE snapshot_parts SET state = CAST('x' AS BLOB)")
     again.close()
     third = Partition(KEY, settings, 9)
     assert (third.recovered_from, third.position.next_offset) == ("log", 9)

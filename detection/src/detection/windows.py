@@ -162,7 +162,7 @@ def with_room(window: Window, slots: int, events: int, id_width: int) -> Window:
         }
         window = window._replace(**grown)
     if id_width > window.ids.shape[1]:
-        ids = np.zeros((len(window.ids), -(-id_width // 16) * 16), np.uint8)
+        ids = np.zeros((len(window.ids), -(-id_width // 4) * 4), np.uint8)
         ids[:, : window.ids.shape[1]] = window.ids
         window = window._replace(ids=ids)
     return window
