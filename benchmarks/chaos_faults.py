@@ -130,16 +130,27 @@ def _kill_in_stage(stage: str, scene: Scene) -> None:
 
 
 def start_run(system: System) -> str:
-    """Start a security run as soon as no other one is under way; returns its id."""
+    """Start a security run as soon as no other one is under way; returns its id.
+
+    Raises:
+        TimeoutError: None began; says why the last attempt failed.
+    """
     found: list[str] = []
+    refused = ["another run is under way"]
 
     def started() -> bool:
-        with suppress(httpx.HTTPError):
+        try:
             run_id = system.security_run()
+        except httpx.HTTPError as error:
+            refused.append(f"{type(error).__name__}: {error}")
+        else:
             found.extend([run_id] if run_id else [])
         return bool(found)
 
-    wait_for("a security run to begin", started, 300)
+    try:
+        wait_for("a security run to begin", started, _RUN_SECONDS)
+    except TimeoutError as error:
+        raise TimeoutError(f"{error}; {refused[-1]}") from error
     return found[0]
 
 
