@@ -37,7 +37,7 @@ from chaos_faults import DISK_BYTES, Fault, NotHereError, Scene, faults, finish_
 from chaos_table import HEADER, Outcome, figures
 from cut_network import Wire
 from docs_section import write_section
-from running_system import Client, Load, System
+from running_system import PORTS, Client, Load, System
 
 from local_stack.layout import repository_root
 from speed_layer.testing import wait_for
@@ -116,7 +116,9 @@ def _old_version_up(system: System, checkout: Path, stack: ExitStack) -> str:
         return f"no revision {OLD_REVISION[:12]} in this clone"
     stack.callback(subprocess.run, [*git, "remove", "--force", str(checkout)], check=False)
     sources = ":".join(str(each) for each in sorted(checkout.glob("*/src")))
-    env = {**system.stack.env, "PYTHONPATH": sources}
+    # The services' environment holds their own ports, not the stack's settings they come from.
+    ports = {f"STACK_{name.upper()}": str(getattr(system.settings, name)) for name in PORTS}
+    env = {**system.stack.env, **ports, "PYTHONPATH": sources}
     up = [sys.executable, "-m", "local_stack", "up"]
     if subprocess.run(up, env=env, cwd=checkout, stdout=sys.stderr, check=False).returncode:
         system.stack.down()

@@ -42,7 +42,7 @@ POOL = 20_000
 _NOW = "1700000000000"
 _SLICE_SECONDS = 0.005
 _DELIVERY_SECONDS = 600
-_PORTS = tuple(
+PORTS = tuple(
     f"{name}_port"
     for name in ("kafka", "kafka_controller", "speed", "batch", "serving", "dashboard", "assistant")
 )
@@ -65,7 +65,7 @@ class System:
 
     def __init__(self, folder: Path, extra: Mapping[str, str] | None = None) -> None:
         root = repository_root()
-        values = dict(zip(_PORTS, _distinct_ports(len(_PORTS)), strict=True))
+        values = dict(zip(PORTS, _distinct_ports(len(PORTS)), strict=True))
         self.settings = Settings.model_validate(
             {"dir": folder, "tools_dir": root / ".tools", "stop_timeout_seconds": 70, **values}
         )
