@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from batch_layer.app import create_app
 from batch_layer.errors import SettingsError
 from batch_layer.spark import jar_paths
+from contracts import service_key
 
 
 def wait_until_healthy(client: TestClient) -> dict:
@@ -34,6 +35,24 @@ def test_health_says_spark_is_up(settings, lend):
     assert body["status"] == "healthy"
     assert body["spark"] is True
     assert body["uptime"] > 0
+
+
+def test_with_a_service_key_the_control_api_asks_for_it(settings, tmp_path, monkeypatch):
+    key = "k-0123456789abcdef"
+    monkeypatch.setenv("SERVICE_KEY", key)
+    service_key.service_key.cache_clear()
+    settings = settings.model_copy(update={"jars_dir": tmp_path / "none"})
+    try:
+        client = TestClient(create_app(settings))  # never started: no Spark for this
+        refused = client.post("/stop")
+        unasked = client.get("/openapi.json")
+        answered = client.get("/openapi.json", headers=service_key.headers())
+    finally:
+        service_key.service_key.cache_clear()
+
+    assert (refused.status_code, refused.json()["error"]) == (401, "UNAUTHORIZED")
+    assert "SERVICE_KEY" in refused.json()["message"]
+    assert (unasked.status_code, answered.status_code) == (401, 200)
 
 
 def test_health_says_why_spark_cannot_start(settings, tmp_path):

@@ -77,3 +77,13 @@ def test_the_password_is_not_shown(monkeypatch):
     monkeypatch.setenv("KAFKA_SASL_PASSWORD", "hunter2")
 
     assert "hunter2" not in repr(KafkaAccess())
+
+
+def test_the_password_is_not_in_an_error(monkeypatch):
+    monkeypatch.setenv("KAFKA_SECURITY_PROTOCOL", "SASL_SSL")
+    monkeypatch.setenv("KAFKA_SASL_PASSWORD", "hunter2")
+
+    with pytest.raises(ValidationError, match="KAFKA_SASL_USERNAME") as caught:
+        KafkaAccess()
+
+    assert "hunter2" not in str(caught.value)

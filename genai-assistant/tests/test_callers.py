@@ -40,6 +40,34 @@ def test_the_assistants_own_key_answers_no_question(open_client, headers):
     assert body["confidence"] == 0
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/rag/seed"), ("DELETE", "/rag/reset"), ("GET", "/spending")],
+    ids=["seed", "reset", "spending"],
+)
+def test_operating_the_assistant_takes_a_key_that_the_serving_layer_lets_operate(
+    open_client, serving, tmp_path, method, path
+):
+    client = open_client(serving_key=KEY, data_dir=tmp_path)
+
+    refused = client.request(method, path)
+    answered = client.request(method, path, headers=BEARER)
+
+    assert (refused.status_code, answered.status_code) == (401, 200)
+    assert "operate" in refused.json()["detail"]
+    assert "/api/audit?limit=1" in serving.requests
+
+
+def test_who_may_operate_cannot_be_said_while_the_serving_layer_is_down(open_client, serving):
+    client = open_client()
+    serving.status = 503
+
+    refused = client.delete("/rag/reset")
+
+    assert refused.status_code == 503
+    assert "knows the keys" in refused.json()["detail"]
+
+
 def test_a_stream_reads_with_the_callers_key(open_client):
     client = open_client(serving_key=KEY)
 

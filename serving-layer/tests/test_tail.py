@@ -1,5 +1,6 @@
 """The merged answers of a running serving layer, whatever the speed layer does."""
 
+from contracts import service_key
 from contracts.views import RecordKind
 from serving_layer.testing import (
     RunPartition,
@@ -33,6 +34,19 @@ def test_batch_rows_below_the_seam_and_realtime_rows_from_it_on(stack):
     assert body["sources"] == {"batch": 12, "realtime": 8}
     assert body["complete"] is True
     assert {event["source"] for event in body["data"][8:]} == {"batch"}
+
+
+def test_a_speed_layer_that_asks_for_the_service_key_is_read_with_it(stack, monkeypatch):
+    monkeypatch.setenv("SERVICE_KEY", "k-0123456789abcdef")
+    service_key.service_key.cache_clear()
+    try:
+        stack.speed.key = "k-0123456789abcdef"
+        stack.speed.partition(TOPIC, 0).append([event_record(offset) for offset in range(3)])
+        stack.start()
+
+        assert stack.json("/api/events/count")["count"] == 3
+    finally:
+        service_key.service_key.cache_clear()
 
 
 def test_without_a_run_everything_comes_from_the_speed_layer(stack):

@@ -53,6 +53,20 @@ def test_an_empty_topic_is_waited_for_and_deleted_offsets_are_reported_as_lost(n
     assert "50 records, offsets 100 to 149, were deleted by retention" in process.log()
 
 
+def test_with_a_service_key_nothing_but_health_and_metrics_is_told_without_it(new_fork, broker):
+    key = "k-0123456789abcdef"
+    process = new_fork(SPEED_TOPICS=ACTIVITY, SERVICE_KEY=key).start()
+    wait_for("health without the key", lambda: process.request("/health")[0] == 200)
+    with_key = {"Authorization": f"Bearer {key}"}
+
+    assert [
+        process.request(path)[0] for path in ("/positions", "/features/ada", "/docs", "/metrics")
+    ] == [401, 401, 401, 200]
+    assert process.request("/positions", with_key)[0] == 200
+    assert process.stop() == 0
+    assert key not in process.log()
+
+
 def test_a_taken_port_is_a_clear_error(new_worker):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         process = new_worker(SPEED_PORT=str(taken.getsockname()[1])).start()

@@ -17,7 +17,7 @@ from batch_layer.security.backtests import Backtests
 from batch_layer.services import Services, SessionFactory
 from batch_layer.spark import spark_session
 from batch_layer.transactions import routes as transaction_routes
-from contracts import request_ids, traces
+from contracts import request_ids, service_key, traces
 
 if TYPE_CHECKING:
     from batch_layer.settings import Settings
@@ -53,6 +53,7 @@ def create_app(
     app.state.backtests = Backtests(settings.lake_dir)
     app.state.request_stop = request_stop
     error_bodies.install(app)
+    service_key.install(app)
     traces.install(app)
     request_ids.install(app)
     app.include_router(control.router)

@@ -4,6 +4,7 @@ import argparse
 import os
 from urllib.parse import quote
 
+from contracts import service_key
 from streamguard_cli.output import result
 from streamguard_cli.service import Service, add_flags
 from streamguard_cli.tables import (
@@ -54,7 +55,9 @@ def run(options: argparse.Namespace) -> int:
     if options.compare is not None:
         run_id = options.run_id or service.get("/api/runs", limit=1)["current"]
         asked = {"a": options.compare, "b": run_id, "limit": options.limit}
-        body = Service(options.batch_url).get("/security/runs/compare", **asked)
+        body = Service(options.batch_url, credentials=service_key.headers()).get(
+            "/security/runs/compare", **asked
+        )
         show_json(body) if options.json else _print_comparison(body)
         return 0
     if options.run_id is not None:

@@ -4,7 +4,7 @@ import argparse
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -24,11 +24,17 @@ _WORDS_OF_A_BODY = 500
 _NEEDS_KEY = 401
 
 
+def _credentials() -> dict[str, str]:
+    key = os.environ.get(KEY)
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """One service's REST API."""
 
     url: str
+    credentials: Mapping[str, str] = field(default_factory=_credentials, kw_only=True)
 
     def get(self, path: str, **params: object) -> Json:
         """Return what ``GET path`` answers; parameters that are None are left out.
@@ -76,7 +82,7 @@ class Service:
             httpx.TransportError: If it does not answer, or the stream breaks off.
         """
         with (
-            httpx.Client(headers={**_credentials(), **headers}, timeout=timeout) as client,
+            httpx.Client(headers={**self.credentials, **headers}, timeout=timeout) as client,
             client.stream("GET", self._address(path), params=_given(params)) as response,
         ):
             if not response.is_success:
@@ -88,7 +94,7 @@ class Service:
         options.setdefault("timeout", _TIMEOUT_SECONDS)
         address = self._address(path)
         try:
-            response = httpx.request(method, address, headers=_credentials(), **options)
+            response = httpx.request(method, address, headers=dict(self.credentials), **options)
             if not response.is_success:
                 raise ServiceError(refusal(response))
             body: Json = response.json()
@@ -122,11 +128,6 @@ def _fields(errors: list[Json]) -> str:
         f"{'.'.join(str(part) for part in each.get('loc', ())[1:])}: {each.get('msg')}"
         for each in errors
     )
-
-
-def _credentials() -> dict[str, str]:
-    key = os.environ.get(KEY)
-    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def _given(params: Mapping[str, object]) -> dict[str, Any]:

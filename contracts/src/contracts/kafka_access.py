@@ -20,7 +20,7 @@ _SCRAM_OR_PLAIN = {
 class KafkaAccess(BaseSettings):
     """Transport and login of Kafka clients, for librdkafka and for Spark's Java client."""
 
-    model_config = SettingsConfigDict(env_prefix="KAFKA_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="KAFKA_", frozen=True, hide_input_in_errors=True)
 
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="Transport to the brokers: with TLS (SSL), with a login (SASL)."

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from contracts import request_ids, traces
+from contracts import request_ids, service_key, traces
 from genai_assistant import mcp_server
 from genai_assistant.analyst import Analyst
 from genai_assistant.assistant import Assistant
@@ -48,7 +48,9 @@ def create_app(settings: Settings) -> FastAPI:
             logger.warning("%s has no price in ASSISTANT_MODEL_PRICES: it counts as 0", model.name)
         async with (
             bounded_client(settings.serving_url, settings.serving_timeout_seconds) as http,
-            bounded_client(settings.batch_url, settings.serving_timeout_seconds) as batch_http,
+            bounded_client(
+                settings.batch_url, settings.serving_timeout_seconds, service_key.headers()
+            ) as batch_http,
         ):
             serving = ServingClient(http, metrics, settings.serving_key)
             batch = ServingClient(batch_http, metrics, sends_credentials=False)

@@ -2,10 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, HTTPException, Request
+from pydantic import BaseModel
 
 from genai_assistant.assistant import Assistant
 from genai_assistant.budget import Budget
+from genai_assistant.errors import RefusedError, ServingError
+from genai_assistant.evidence import REAL_TIME
 from genai_assistant.health import HealthCheck
 from genai_assistant.metrics import Metrics
 from genai_assistant.retrieval.analyses import PastAnalyses
@@ -55,6 +58,36 @@ def get_serving(request: Request) -> ServingClient:
     return serving
 
 
+class _Writes(BaseModel):
+    """The audit log, as much as is looked at of it."""
+
+    data: list[dict[str, object]]
+
+
+async def check_operator(request: Request) -> None:
+    """Refuse callers whose key does not have the scope ``operate``.
+
+    Keys are the serving layer's: it is asked for what only that scope may read.
+
+    Raises:
+        HTTPException: 401 or 403 as the serving layer answered; 503 when it does not answer.
+    """
+    try:
+        await get_serving(request).get("/api/audit", _Writes, {"limit": 1}, REAL_TIME)
+    except RefusedError as error:
+        detail = "this needs a key of scope operate: `Authorization: Bearer KEY`"
+        raise HTTPException(error.status, detail, {"WWW-Authenticate": "Bearer"}) from error
+    except ServingError as error:
+        detail = f"the serving layer, which knows the keys, does not answer: {error}"
+        raise HTTPException(503, detail) from error
+
+
+REFUSALS: dict[int | str, dict[str, str]] = {
+    401: {"description": "No key was sent, or an unknown one."},
+    403: {"description": "The key has another scope than `operate`."},
+    503: {"description": "The serving layer, which knows the keys, does not answer."},
+}
+OperatorOnly = Depends(check_operator)
 AssistantDep = Annotated[Assistant, Depends(get_assistant)]
 IndexDep = Annotated[ThreatIndex, Depends(get_index)]
 ServingDep = Annotated[ServingClient, Depends(get_serving)]

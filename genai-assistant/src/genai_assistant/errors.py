@@ -4,6 +4,7 @@
   - ServingError            the serving layer did not give what was asked
     + UnreachableError          no answer, or a 5xx
     + NotFoundError             404: it does not know the thing
+    + RefusedError              401 or 403: the key is missing, or may not do this
     + BadAnswerError            an answer that is not what the contract says
   - ModelError              the language model gave nothing usable
   - CorpusError             a data file of ours is damaged
@@ -26,6 +27,18 @@ class UnreachableError(ServingError):
 
 class NotFoundError(ServingError):
     """The serving layer does not know the thing asked for."""
+
+
+class RefusedError(ServingError):
+    """The serving layer wants a key, or another one.
+
+    Attributes:
+        status: 401 or 403.
+    """
+
+    def __init__(self, path: str, status: int) -> None:
+        super().__init__(f"{path}: HTTP {status}")
+        self.status = status
 
 
 class BadAnswerError(ServingError):

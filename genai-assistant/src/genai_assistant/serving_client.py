@@ -1,6 +1,7 @@
 """Read-only calls to the serving layer, and the one write the analyst makes."""
 
 import time
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import httpx
@@ -9,7 +10,13 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from contracts import request_ids, traces
 from contracts.api import Analysis
 from genai_assistant.callers import credentials
-from genai_assistant.errors import BadAnswerError, NotFoundError, ServingError, UnreachableError
+from genai_assistant.errors import (
+    BadAnswerError,
+    NotFoundError,
+    RefusedError,
+    ServingError,
+    UnreachableError,
+)
 from genai_assistant.evidence import Source
 from genai_assistant.metrics import Metrics
 
@@ -17,21 +24,27 @@ Body = TypeVar("Body", bound=BaseModel)
 Params = dict[str, str | int | float | bool | None]
 
 
-def bounded_client(base_url: str, timeout_seconds: float) -> httpx.AsyncClient:
+def bounded_client(
+    base_url: str, timeout_seconds: float, headers: Mapping[str, str] | None = None
+) -> httpx.AsyncClient:
     """Open a connection pool to a service of ours; proxies of the environment do not apply.
 
     What is asked carries the id, and the span, of the request that it is asked for.
     """
     hooks = {"request": [request_ids.forward, traces.forward]}
     return httpx.AsyncClient(
-        base_url=base_url, timeout=timeout_seconds, trust_env=False, event_hooks=hooks
+        base_url=base_url,
+        timeout=timeout_seconds,
+        trust_env=False,
+        event_hooks=hooks,
+        headers=headers,
     )
 
 
 class ServingClient:
     """The serving layer as typed answers or typed errors.
 
-    With ``sends_credentials=False`` it is a service that has no keys, and is shown none.
+    With ``sends_credentials=False`` it is a service that knows no caller's keys: it is shown none.
     """
 
     def __init__(
@@ -53,7 +66,8 @@ class ServingClient:
         Raises:
             UnreachableError: If there is no answer, or a server error.
             NotFoundError: If the serving layer does not know the thing.
-            BadAnswerError: If it refuses the call or answers something else.
+            RefusedError: If the key that came with the question may not read this.
+            BadAnswerError: If it answers something else.
         """
         started = time.perf_counter()
         status = "error"
@@ -81,6 +95,8 @@ class ServingClient:
             raise UnreachableError(f"{path}: {type(error).__name__}") from error
         if response.status_code == httpx.codes.NOT_FOUND:
             raise NotFoundError(path)
+        if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            raise RefusedError(path, response.status_code)
         if response.is_server_error:
             raise UnreachableError(f"{path}: HTTP {response.status_code}")
         if not response.is_success:

@@ -53,6 +53,7 @@ class Settings(BaseSettings):
         frozen=True,
         extra="ignore",
         populate_by_name=True,
+        hide_input_in_errors=True,  # keys are among the input
     )
 
     host: str = Field("127.0.0.1", description="Address to listen on.")

@@ -9,6 +9,7 @@ import httpx
 import orjson
 import pyarrow as pa
 
+from contracts import service_key
 from contracts.views import SEGMENT_SCHEMA
 from serving_layer.errors import ServingError
 from serving_layer.views.realtime import Segment
@@ -159,7 +160,12 @@ class SpeedClient:
         self, path: str, params: dict[str, Any], timeout: float = _GRACE_SECONDS
     ) -> httpx.Response:
         try:
-            response = await self._http.get(self.url + path, params=params, timeout=timeout)
+            response = await self._http.get(
+                self.url + path,
+                params=params,
+                headers=service_key.headers(),
+                timeout=timeout,
+            )
         except httpx.HTTPError as error:
             reason = str(error) or type(error).__name__
             raise SpeedError(f"speed instance {self.url} does not answer: {reason}") from error

@@ -144,6 +144,8 @@ class SpeedServer:
         """Live features by user."""
         self.refuse: int | None = None
         """Answer everything with this status, to play a broken instance."""
+        self.key: str | None = None
+        """Refuse who does not send this service key."""
         self._port = port
         self._server: Server | None = None
 
@@ -179,9 +181,14 @@ class SpeedServer:
         """Return a partition, owned from now on."""
         return self.partitions.setdefault((topic, partition), LogPartition())
 
-    async def _positions(self, _: Request) -> Response:
-        if self.refuse:
-            return Response(status_code=self.refuse)
+    def _refused(self, request: Request) -> Response | None:
+        if self.key and request.headers.get("authorization") != f"Bearer {self.key}":
+            return Response(status_code=401)
+        return Response(status_code=self.refuse) if self.refuse else None
+
+    async def _positions(self, request: Request) -> Response:
+        if refused := self._refused(request):
+            return refused
         return JSONResponse(
             {
                 "instance": self.url,
@@ -211,8 +218,8 @@ class SpeedServer:
         deadline = time.monotonic() + int(request.query_params.get("wait_ms", 0)) / 1000
         after = [text.rsplit(":", 2) for text in request.query_params.getlist("after")]
         while True:
-            if self.refuse:
-                return Response(status_code=self.refuse)
+            if refused := self._refused(request):
+                return refused
             found = [self._range(name, int(number), int(start)) for name, number, start in after]
             ranges = [each for each, _ in found if each]
             if ranges:

@@ -14,7 +14,7 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import StringConstraints
 
-from contracts import request_ids
+from contracts import request_ids, service_key
 from contracts.topics import DETECTION_TOPICS
 from speed_layer import live_features
 from speed_layer.interactive import (
@@ -67,6 +67,7 @@ def create_app(status: Status, metrics: Metrics) -> FastAPI:
     app.get("/features/{user}")(features)
     app.get("/health")(health)
     app.get("/metrics", response_class=Response)(prometheus)
+    service_key.install(app)
     request_ids.install(app)
     return app
 

@@ -77,12 +77,15 @@ class SpeedProcess:
         finally:
             self.process = None
 
-    def request(self, path: str) -> tuple[int, dict[str, str], bytes]:
+    def request(
+        self, path: str, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, dict[str, str], bytes]:
         """GET a path; returns status, headers, body. Status 0: nobody answered."""
+        request = urllib.request.Request(  # a fixed scheme and host
+            f"http://127.0.0.1:{self.port}{path}", headers=dict(headers or {})
+        )
         try:
-            with urllib.request.urlopen(  # a fixed scheme and host
-                f"http://127.0.0.1:{self.port}{path}", timeout=30
-            ) as response:
+            with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
                 return response.status, dict(response.headers), response.read()
         except urllib.error.HTTPError as error:
             with error:

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from genai_assistant.bodies import Health, Spending
-from genai_assistant.dependencies import BudgetDep, HealthDep, MetricsDep
+from genai_assistant.dependencies import REFUSALS, BudgetDep, HealthDep, MetricsDep, OperatorOnly
 
 router = APIRouter(tags=["operations"])
 
@@ -15,7 +15,7 @@ async def read_health(check: HealthDep) -> Health:
     return await check.look()
 
 
-@router.get("/spending")
+@router.get("/spending", dependencies=[OperatorOnly], responses=REFUSALS)
 async def read_spending(budget: BudgetDep) -> Spending:
     """Tell what the model cost today, in all and by who asked."""
     return Spending(day=budget.day, total_dollars=budget.total(), by_asker=budget.by_asker())

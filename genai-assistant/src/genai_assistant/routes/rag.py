@@ -6,7 +6,7 @@ import time
 from fastapi import APIRouter
 
 from genai_assistant.bodies import PastHit, RagAnswer, RagHit, RagQuery, RagState
-from genai_assistant.dependencies import IndexDep, PastDep, ServingDep
+from genai_assistant.dependencies import REFUSALS, IndexDep, OperatorOnly, PastDep, ServingDep
 from genai_assistant.hostile import cleaned
 from genai_assistant.retrieval.analyses import may_read
 
@@ -29,13 +29,13 @@ async def query(body: RagQuery, index: IndexDep, past: PastDep, serving: Serving
     return RagAnswer(results=results, past_analyses=earlier, query_time_ms=round(seconds * 1000, 2))
 
 
-@router.post("/seed")
+@router.post("/seed", dependencies=[OperatorOnly], responses=REFUSALS)
 async def seed(index: IndexDep) -> RagState:
     """Put the shipped corpus into the index; doing it again changes nothing."""
     return RagState(status="seeded", documents=await asyncio.to_thread(index.seed))
 
 
-@router.delete("/reset")
+@router.delete("/reset", dependencies=[OperatorOnly], responses=REFUSALS)
 async def reset(index: IndexDep) -> RagState:
     """Empty the index; it stays empty, also over a restart, until it is seeded."""
     await asyncio.to_thread(index.reset)

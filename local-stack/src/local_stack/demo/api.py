@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import httpx
 
+from contracts import service_key
 from contracts.api import AnomalyRecord, Consistency, Summary
 from local_stack.errors import DemoError
 from local_stack.settings import Settings
@@ -116,9 +117,14 @@ class Api:
         parameters: Mapping[str, str] | None = None,
     ) -> httpx.Response:
         try:
-            return self._client.request(method, url, json=body, params=parameters)
+            return self._client.request(
+                method, url, json=body, params=parameters, headers=self._headers(url)
+            )
         except httpx.HTTPError as error:
             raise DemoError(f"{method} {url}: {error or type(error).__name__}") from error
+
+    def _headers(self, url: str) -> dict[str, str]:
+        return service_key.headers() if url.startswith(self.batch) else {}
 
     def _checked(self, answer: httpx.Response) -> dict[str, Any]:
         if not answer.is_success:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import httpx
 
+from contracts import service_key
 from serving_layer.backtests.judging import Firing, Known, judged
 from serving_layer.backtests.requests import BacktestRequest
 from serving_layer.backtests.thresholds import anomalous_now, fired
@@ -209,7 +210,11 @@ class Backtests:
     async def _batch(self, method: str, path: str, body: Body | None = None) -> Body:
         try:
             response = await self._http.request(
-                method, self._url + path, json=body, timeout=_TIMEOUT_SECONDS
+                method,
+                self._url + path,
+                json=body,
+                headers=service_key.headers(),
+                timeout=_TIMEOUT_SECONDS,
             )
             answer: Body = response.json()
         except (httpx.HTTPError, ValueError) as error:

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from contracts import service_key
 from serving_layer.dashboard.api import ApiError, Json, body_of
 from serving_layer.services import Services
 
@@ -19,7 +20,8 @@ async def ask_batch(services: Services, path: str, **params: object) -> Json:
     Raises:
         ApiError: If it does not answer, or refuses.
     """
-    return await _get(services, "batch layer", services.settings.batch_url, path, params)
+    base, known = services.settings.batch_url, service_key.headers()
+    return await _get(services, "batch layer", base, path, params, known)
 
 
 async def ask_assistant(services: Services, path: str) -> Json:
@@ -28,14 +30,18 @@ async def ask_assistant(services: Services, path: str) -> Json:
     Raises:
         ApiError: If it does not answer, or refuses.
     """
-    return await _get(services, "assistant", services.settings.assistant_url, path, {})
+    return await _get(services, "assistant", services.settings.assistant_url, path, {}, {})
 
 
-async def _get(services: Services, name: str, base: str, path: str, params: Json) -> Json:
+async def _get(
+    services: Services, name: str, base: str, path: str, params: Json, headers: dict[str, str]
+) -> Json:
     url = base.rstrip("/") + path
     given: Any = {key: value for key, value in params.items() if value is not None}
     try:
-        response = await services.http.get(url, params=given, timeout=_TIMEOUT_SECONDS)
+        response = await services.http.get(
+            url, params=given, headers=headers, timeout=_TIMEOUT_SECONDS
+        )
     except httpx.HTTPError as error:
         raise ApiError(f"the {name} does not answer at {base}: {_reason(error)}") from error
     return body_of(response)

@@ -12,6 +12,7 @@ from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel, ConfigDict, Field
 
+from contracts import service_key
 from contracts.api import Consistency, Summary
 from contracts.lake import SECURITY, run_directory
 from serving_layer import examples
@@ -186,7 +187,7 @@ async def generate_test_data(
 async def _from_batch(services: Services, path: str) -> dict[str, Any]:
     url = services.settings.batch_url.rstrip("/") + path
     try:
-        response = await services.http.get(url, timeout=5.0)
+        response = await services.http.get(url, headers=service_key.headers(), timeout=5.0)
         body: dict[str, Any] = response.json()
     except (httpx.HTTPError, ValueError) as error:
         raise UpstreamError(f"the batch layer does not answer at {url}: {error}") from error
