@@ -115,6 +115,11 @@ demo: $(SETUP_STAMP) ## From nothing to a cited answer: 50,000 events through ev
 e2e: $(SETUP_STAMP) ## Check the journeys of the running system
 	@tests-e2e/run.sh
 
+.PHONY: site
+site: $(SETUP_STAMP) ## Build the documentation as a site into site/
+	@BIN="$(BIN)" local-stack/scripts/site.sh
+	@echo "wrote site/index.html"
+
 .PHONY: screenshots
 screenshots: $(SETUP_STAMP) ## Photograph the dashboard of the running stack for the docs (url=... for another one)
 	@$(BIN)/python docs/screenshots.py $(url)

@@ -1,4 +1,5 @@
 import json
+import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -20,6 +21,10 @@ from local_stack.secure_testing import SecureListener, secure_listener
 from local_stack.testing import Broker
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+# Of every JVM the tests start. Compiled twice, code that runs for a minute over a few hundred rows
+# costs half as much again.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 
 @pytest.fixture(scope="session")

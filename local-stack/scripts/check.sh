@@ -34,6 +34,10 @@ esac
 run sbom "$bin/cyclonedx-py" requirements requirements.lock --pyproject pyproject.toml --output-reproducible -o /dev/null
 run yaml "$bin/yamllint" --strict -c .yamllint.yaml .
 
+site="$(mktemp -d)"
+run site local-stack/scripts/site.sh "$site"
+rm -rf "$site"
+
 if [[ -f docker-compose.yml ]]; then
   run compose-schema "$bin/check-jsonschema" --builtin-schema vendor.compose-spec docker-compose.yml
   run compose-config "$bin/docker-compose" --env-file .env.example -f docker-compose.yml --profile '*' config --quiet
