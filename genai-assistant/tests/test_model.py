@@ -1,8 +1,9 @@
+import json
 from collections.abc import Iterator
 
 import pytest
 
-from genai_assistant.testing import Fault, ModelServer, completion
+from genai_assistant.testing import Fault, ModelServer, completion, echo_statements
 
 QUESTION = {"question": "Is user manager anomalous?"}
 
@@ -41,6 +42,54 @@ def test_a_good_model_words_the_answer(client):
     assert body["citation_check"]["dropped"] == 0
     assert body["citation_check"]["valid"] > 5
     assert body["answer"].startswith('User "manager" is anomalous')
+
+
+def as_json(body):
+    """A model that answers in the form it is asked for."""
+    row = {"text": 'User "manager" is anomalous to both layers', "evidence": ["E1", "[E2]"]}
+    return json.dumps({"sentences": [row]})
+
+
+def test_a_model_is_asked_for_json(client, server):
+    server.behaviour = as_json
+
+    body = ask(client)
+
+    assert server.requests[0]["response_format"] == {"type": "json_object"}
+    assert body["mode"] == "gpt-4o-mini"
+    assert body["answer"].endswith("is anomalous to both layers [E1] [E2].")
+
+
+def test_a_server_that_knows_no_json_is_asked_for_text_and_then_no_more_for_json(client, server):
+    server.behaviour = lambda body: (
+        Fault(status=400, body=b'{"error": {"message": "response_format: unknown"}}')
+        if "response_format" in body
+        else echo_statements(body)
+    )
+
+    modes = [ask(client)["mode"] for _ in range(2)]
+
+    assert modes == ["gpt-4o-mini"] * 2
+    assert ["response_format" in one for one in server.requests] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        pytest.param(lambda whole: "Here it is:\n```json\n" + whole + "\n```", id="talked around"),
+        pytest.param(lambda whole: whole[:-2] + ', {"text": "It beg', id="cut off"),
+        pytest.param(lambda whole: '{"a":' * 1500 + whole, id="nested too deep"),
+        pytest.param(lambda whole: '{"text": ' + "[" * 1500 + whole, id="a row nested too deep"),
+        pytest.param(lambda whole: '{"text": "x"} ' + whole, id="a row without evidence"),
+    ],
+)
+def test_whole_sentences_of_spoilt_json_are_read(client, server, spoilt):
+    server.behaviour = lambda body: spoilt(as_json(body))
+
+    body = ask(client)
+
+    assert body["mode"] == "gpt-4o-mini"
+    assert body["answer"].endswith("is anomalous to both layers [E1] [E2].")
 
 
 def test_tokens_and_cost_are_counted(client):

@@ -7,9 +7,11 @@ import time
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
+from rich.console import Console
 
 from contracts import lake
 from contracts.views import Manifest, PartitionSeam
+from local_stack.topic_access import allow
 from speed_layer.testing import wait_for
 
 pytestmark = pytest.mark.integration
@@ -141,8 +143,11 @@ def test_a_broker_with_tls_and_a_login_is_read_and_a_wrong_password_is_said(
         **secured.environment,
         "SPEED_KAFKA_BOOTSTRAP_SERVERS": secured.bootstrap_servers,
         "SPEED_TOPICS": ACTIVITY,
+        "SPEED_CONSUMER_GROUP": "speed-layer",
     }
     produce_activity(broker, 10)
+    # The login may do no more than this on the broker.
+    allow(broker.bootstrap_servers, "speed-layer", f"User:{secured.username}", Console())
     process = new_fork(**settings).start()
 
     def rows() -> int:

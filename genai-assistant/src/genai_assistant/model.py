@@ -22,6 +22,14 @@ NO_KEY = "none"
 """The client library refuses an empty key, also for local servers that want none."""
 
 
+_JSON: Any = {"type": "json_object"}
+"""How OpenAI, vLLM, Ollama and llama.cpp alike are asked for JSON."""
+
+
+class _RefusedError(ModelError):
+    """The server does not take the request: perhaps it knows no ``response_format``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What the model wrote, and what it cost."""
@@ -52,6 +60,7 @@ class OpenAIModel:
         key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else ""
         self.name = settings.openai_model
         self.last_error: str | None = None
+        self._takes_json = True
         self._settings = settings
         self._metrics = metrics
         self._breaker = Breaker(settings.model_breaker_failures, settings.model_breaker_seconds)
@@ -107,6 +116,17 @@ class OpenAIModel:
             raise ModelError("model missed the deadline") from error
 
     async def _ask(self, messages: list[dict[str, str]]) -> Foreign:
+        """Ask for JSON; of a server that refuses that, for text, and from then on for text alone."""
+        if self._takes_json:
+            try:
+                return await self._create(messages, _JSON)
+            except _RefusedError:
+                answer = await self._create(messages, openai.omit)
+                self._takes_json = False
+                return answer
+        return await self._create(messages, openai.omit)
+
+    async def _create(self, messages: list[dict[str, str]], form: Any) -> Foreign:  # noqa: ANN401
         request: Any = messages
         try:
             return await self._client.chat.completions.create(
@@ -114,7 +134,10 @@ class OpenAIModel:
                 messages=request,
                 temperature=0,
                 max_tokens=self._settings.model_max_tokens,
+                response_format=form,
             )
+        except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+            raise _RefusedError(f"model answered HTTP {error.status_code}") from error
         except openai.APITimeoutError as error:
             raise ModelError("model timed out") from error
         except openai.APIConnectionError as error:

@@ -252,11 +252,15 @@ def sentences(text: str) -> list[Statement]:
         plain = part.replace("\x00", ".").strip().lstrip("-*• ").strip()
         if not re.search(r"\w", CITATION.sub("", plain)):
             continue
-        cites = tuple(dict.fromkeys(CITATION.findall(plain)))
-        # With the space before it, and nothing else: a quotation must stay as it is.
-        words = _SPACED_CITATION.sub("", plain).strip().rstrip(".").strip()
-        found.append(Statement(words, cites))
+        found.append(cited(plain))
     return found
+
+
+def cited(sentence: str, cites: Iterable[str] = ()) -> Statement:
+    """Return a sentence with its citations taken out of its words, after ``cites``."""
+    every = tuple(dict.fromkeys([*cites, *CITATION.findall(sentence)]))
+    # With the space before it, and nothing else: a quotation must stay as it is.
+    return Statement(_SPACED_CITATION.sub("", sentence).strip().rstrip(".").strip(), every)
 
 
 def names_in(evidence: Iterable[Evidence]) -> frozenset[str]:

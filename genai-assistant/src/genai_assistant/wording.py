@@ -1,6 +1,7 @@
 """From statements to the text of an answer: as they are, or as a model words them."""
 
 import json
+import re
 from dataclasses import dataclass, replace
 
 from genai_assistant.bodies import CitationCheck, ContextOut
@@ -10,10 +11,12 @@ from genai_assistant.model import ChatModel
 from genai_assistant.prompt import prompt
 from genai_assistant.pseudonyms import Pseudonyms
 from genai_assistant.usage import NOTHING, Usage
-from genai_assistant.verify import check, is_contradicting, names_in, sentences
+from genai_assistant.verify import check, cited, is_contradicting, names_in, sentences
 
 EVIDENCE_MODE = "evidence"
 MAX_SENTENCES = 12
+_ROW = re.compile(r'\{\s*"(?:text|evidence)"\s*:')
+_DECODER = json.JSONDecoder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,21 +86,24 @@ async def by_model(
 
 
 def _proposed(text: str) -> list[Statement]:
-    """Read a model's sentences: prose with citations, or JSON that some models prefer.
+    """Read a model's sentences: the JSON that was asked for, or else prose with citations.
 
-    The JSON is ``{"sentences": [{"text": "...", "evidence": ["E1"]}]}``.
+    Of a reply that was cut off, or that talks around its JSON, the whole sentences are read.
     """
-    plain = text.strip().removeprefix("```json").removeprefix("```").removesuffix("```").strip()
-    if plain.startswith("{"):
-        try:
-            rows = json.loads(plain)["sentences"]
-            return [
-                Statement(str(row["text"]).strip().rstrip("."), tuple(map(str, row["evidence"])))
-                for row in rows
-            ]
-        except (ValueError, KeyError, TypeError):
-            return sentences(text)
-    return sentences(text)
+    rows = [_row(text, found.start()) for found in _ROW.finditer(text)]
+    proposed = [row for row in rows if row is not None]
+    return proposed or sentences(text)
+
+
+def _row(text: str, start: int) -> Statement | None:
+    try:
+        row, _ = _DECODER.raw_decode(text, start)
+        named = row["evidence"]
+        # Some models put ids in brackets here too.
+        ids = [str(one).strip("[] ") for one in (named if isinstance(named, list) else [named])]
+        return cited(str(row["text"]), ids)
+    except (ValueError, KeyError, RecursionError):
+        return None
 
 
 def _valid(statements: list[Statement], ledger: Ledger) -> list[Statement]:

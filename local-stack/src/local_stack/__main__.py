@@ -24,6 +24,7 @@ from local_stack.setup import set_up
 from local_stack.stack import Stack
 from local_stack.status import print_logs, status_table, total_memory_bytes
 from local_stack.supervisor import VERBS, Supervisor
+from local_stack.topic_access import ACCESS, allow
 from local_stack.topics import create_topics
 
 Command = Callable[[argparse.Namespace, Settings, Console], None]
@@ -139,6 +140,11 @@ def run_topics(_: argparse.Namespace, settings: Settings, console: Console) -> N
     create_topics(settings.bootstrap_servers, console)
 
 
+def run_allow(arguments: argparse.Namespace, settings: Settings, console: Console) -> None:
+    """Allow a principal on the broker what a service needs there, and no more."""
+    allow(settings.bootstrap_servers, arguments.service, arguments.principal, console)
+
+
 def run_broker(_: argparse.Namespace, settings: Settings, console: Console) -> None:
     """Become the broker (this process turns into its Java)."""
     spec = broker.BrokerSpec(
@@ -214,6 +220,9 @@ def parser() -> argparse.ArgumentParser:
         add(name, run_verb).add_argument("service")
     add("kill", run_kill).add_argument("service")
     add("topics", run_topics)
+    access = add("allow", run_allow)
+    access.add_argument("service", choices=sorted(ACCESS))
+    access.add_argument("principal", help="as the broker knows it: User:NAME")
     add("demo", run_demo)
     add("java-home", run_java_home)
     add("exec", run_exec).add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND ...")

@@ -19,7 +19,8 @@ _LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
 class SecureListener:
     """A ``SASL_SSL`` listener on 127.0.0.1 that knows one user.
 
-    ``environment`` is what a client needs; ``properties`` is what the broker does.
+    ``environment`` is what a client needs; ``properties`` is what the broker does. The user may do
+    nothing until something is allowed; who comes by another listener may do everything.
     """
 
     port: int
@@ -67,6 +68,8 @@ def secure_listener(folder: Path) -> SecureListener:
             "ssl.keystore.type": "PEM",
             "ssl.keystore.location": str(key_store),
             "sasl.enabled.mechanisms": "PLAIN",
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users": "User:ANONYMOUS",
             "listener.name.sasl_ssl.plain.sasl.jaas.config": (
                 f'{_LOGIN} required user_{username}="{password}";'
             ),
