@@ -14,10 +14,15 @@ import detection  # noqa: F401 - likewise
 
 
 class PackageScheduling(LoadScopeScheduling):
-    """Gives a package's tests to one worker of ``make test``: they share brokers and sessions."""
+    """Gives a package's tests to one worker of ``make test``: they share brokers and sessions.
+
+    The batch layer's would keep one worker busy long after the other has nothing left to do: those
+    of transactions, in a folder of their own, are a package by themselves.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid.split("/")[0]
+        package, *folders = nodeid.split("::")[0].split("/")[:-1]
+        return "/".join([package, *folders[1:]]) if package == "batch-layer" else package
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> PackageScheduling:
