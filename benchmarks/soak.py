@@ -5,9 +5,10 @@
     QUICK=1 make soak     three minutes; writes nothing
 
 A stack of its own with a batch run every five minutes, a producer, and a client that asks the
-three APIs. Every ten seconds: resident memory, open file handles and threads of each service with
-all its processes, and what its folders take on the disk. The slopes are least squares over the last two thirds of the
-time, when caches are full.
+three APIs. Every ten seconds: memory, open file handles and threads of each service with all its
+processes, and what its folders take on the disk. Memory is what the kernel cannot take back:
+resident pages but those of mapped files, which stand in a column of their own. The slopes are least
+squares over the last two thirds of the time, when caches are full.
 
 Some growth is owed to the events: every layer stores them, and the speed and the serving layer
 keep an index of what they store. The verdict is "steady" when no service gains more handles than
@@ -54,16 +55,16 @@ LEAST_HOURS = 0.5
 """Below this, start-up is all there is to see."""
 HEADER = [
     "| service | memory, MiB: first, last, most | slope, MiB/h | handles: first, last"
-    " | slope, 1/h | threads | disk, MiB: first, last | slope, MiB/h |",
-    "|---|---|---|---|---|---|---|---|",
+    " | slope, 1/h | threads | disk, MiB: first, last | slope, MiB/h | mapped, MiB: first, last |",
+    "|---|---|---|---|---|---|---|---|---|",
 ]
 
 
 @dataclass
 class Trend:
-    """Samples of one service: seconds, MiB of memory, handles, threads, MiB of disk."""
+    """Samples of one service: seconds, MiB of memory, handles, threads, MiB of disk and mapped."""
 
-    samples: list[tuple[float, float, int, int, float]] = field(default_factory=list)
+    samples: list[tuple[float, float, int, int, float, float]] = field(default_factory=list)
 
     def slope(self, column: int) -> float:
         """Return the least-squares slope per hour over the last two thirds of the time."""
@@ -78,7 +79,8 @@ class Trend:
         return (
             f"| {name} | {first[1]:.0f}, {last[1]:.0f}, {rows[:, 1].max():.0f}"
             f" | {self.slope(1):+.1f} | {first[2]:.0f}, {last[2]:.0f} | {self.slope(2):+.1f}"
-            f" | {last[3]:.0f} | {first[4]:.0f}, {last[4]:.0f} | {self.slope(4):+.0f} |"
+            f" | {last[3]:.0f} | {first[4]:.0f}, {last[4]:.0f} | {self.slope(4):+.0f}"
+            f" | {first[5]:.0f}, {last[5]:.0f} |"
         )
 
 
@@ -108,14 +110,15 @@ def _watch(
             for name, trend in trends.items():
                 process = system.stack.record(name).process
                 disk = sum(_stored(folder / each) for each in FOLDERS[name])
-                trend.samples.append((at, *_measured(process.pid if process else 0), disk))
+                memory, mapped, handles, threads = _measured(process.pid if process else 0)
+                trend.samples.append((at, memory, handles, threads, disk, mapped))
             time.sleep(EVERY_SECONDS)
     return trends, seen
 
 
-def _measured(pid: int) -> tuple[float, int, int]:
-    """Return MiB, handles and threads of a process and everything below it."""
-    memory, handles, threads = 0.0, 0, 0
+def _measured(pid: int) -> tuple[float, float, int, int]:
+    """Return MiB held and mapped, handles and threads of a process and everything below it."""
+    memory, mapped, handles, threads = 0.0, 0.0, 0, 0
     try:
         process = psutil.Process(pid)
         family = [process, *process.children(recursive=True)]
@@ -123,12 +126,14 @@ def _measured(pid: int) -> tuple[float, int, int]:
         family = []
     for member in family:
         try:
-            memory += member.memory_info().rss / 2**20
+            held = member.memory_info()
+            memory += (held.rss - held.shared) / 2**20
+            mapped += held.shared / 2**20
             handles += member.num_fds()
             threads += member.num_threads()
         except psutil.NoSuchProcess:
             continue
-    return memory, handles, threads
+    return memory, mapped, handles, threads
 
 
 def _stored(folder: Path) -> float:
