@@ -1,5 +1,5 @@
 import json
-import os
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -22,9 +22,18 @@ from local_stack.testing import Broker
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-# Of every JVM the tests start. Compiled twice, code that runs for a minute over a few hundred rows
-# costs half as much again.
-os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
+
+@pytest.fixture(scope="session", autouse=True)
+def _jvms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Options of every JVM the tests start, and where a killed one leaves its temporary files."""
+    folder = str(tmp_path_factory.mktemp("temporary"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", folder)
+        patch.setattr(tempfile, "tempdir", folder)
+        # Compiled twice, code that runs for a minute over a few hundred rows costs half as much again.
+        options = f"-XX:TieredStopAtLevel=1 -Djava.io.tmpdir={folder}"
+        patch.setenv("JAVA_TOOL_OPTIONS", options)
+        yield
 
 
 @pytest.fixture(scope="session")
