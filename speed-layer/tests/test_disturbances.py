@@ -3,11 +3,15 @@
 Kills are in ``test_faults``.
 """
 
+import os
+import signal
 import sqlite3
+import sys
 
 import pytest
 
 from speed_layer.testing import wait_for
+from speed_layer.watchdog import EXIT_STATUS
 
 pytestmark = pytest.mark.integration
 
@@ -98,6 +102,38 @@ def test_broker_goes_away_until_the_session_is_lost(
 
     assert health["status"] == "paused"
     assert health["reason"].startswith(f"broker at {broker.bootstrap_servers}: ")
+    same_as_reference()
+
+
+_IMPATIENT = """
+import sys
+from speed_layer import consumer
+from speed_layer.__main__ import main
+
+consumer._REJOIN_SECONDS = 0.0
+sys.exit(main())
+"""
+
+
+def test_a_process_that_finds_no_way_back_to_its_group_ends_and_the_next_goes_on(
+    new_worker, new_fork, broker, hard_topic, same_as_reference
+):
+    process = new_worker()
+    process.command = [sys.executable, "-c", _IMPATIENT]
+    process.start()
+    wait_for("progress", lambda: stored(process) > 0, every=0.02)
+    os.kill(broker.pid, signal.SIGSTOP)  # no connection breaks: there are just no answers
+    try:
+        wait_for("the loss of the session", lambda: "revoked" in process.log())
+    finally:
+        os.kill(broker.pid, signal.SIGCONT)
+    assert process.process.wait(60) == EXIT_STATUS
+    assert "no way back to the group" in process.log()
+    assert "in main" in process.log(), "where every thread stood"
+
+    following = new_fork().start()
+    following.wait_until(hard_topic.ends)
+    assert following.stop() == 0
     same_as_reference()
 
 

@@ -16,10 +16,12 @@ from detection import Engine
 from speed_layer.api import create_app
 from speed_layer.consumer import SpeedLayer
 from speed_layer.decoding import decode
+from speed_layer.errors import GroupLostError
 from speed_layer.metrics import Metrics
 from speed_layer.server import Server
 from speed_layer.settings import Settings
 from speed_layer.status import Status
+from speed_layer.watchdog import Watchdog, end_process
 
 logger = logging.getLogger("speed_layer")
 
@@ -48,7 +50,10 @@ def run(settings: Settings, stopping: threading.Event) -> int:
             compile_detection(settings)
             status.set_problem("starting", "joining the group")
             relax_garbage_collection()
+            Watchdog(status).start()
             SpeedLayer(settings, status, metrics).run(lambda: not stopping.is_set())
+    except GroupLostError as error:
+        end_process(str(error))
     except OSError as error:
         sys.stderr.write(f"speed-layer: {error}\n")
         return 1

@@ -22,6 +22,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from contracts.log_lines import at
 from speed_layer.assignment import Slot
 from speed_layer.errors import (
+    GroupLostError,
     LogTruncatedError,
     SpeedLayerError,
     StoreBusyError,
@@ -49,6 +50,8 @@ from speed_layer.tracing import traced
 logger = logging.getLogger(__name__)
 
 _EXIT_FLUSH_SECONDS = 3.0
+_REJOIN_SECONDS = 60.0
+"""Ten sessions: how long the client may look for its group while the broker answers."""
 _LOG_SECONDS = 30.0
 
 
@@ -66,16 +69,22 @@ class SpeedLayer:
         self._consumer = Consumer(consumer_config(settings, self._on_client_error))
         self._slots: dict[Key, Slot] = {}
         self._joined = False
+        self._lost_at: float | None = None
         self._logged_at = float("-inf")
         self._housekeeping = Housekeeping(settings, self._consumer, status, metrics)
 
     def run(self, running: Callable[[], bool]) -> None:
-        """Consume until ``running`` turns false, then leave everything flushed and closed."""
+        """Consume until ``running`` turns false, then leave everything flushed and closed.
+
+        Raises:
+            GroupLostError: The client does not find back to its group. It is not closed, which
+                might take for ever; nothing is lost when the process ends.
+        """
         self._consumer.subscribe(
             list(self._settings.topics),
             on_assign=self._on_assign,
             on_revoke=self._on_revoke,
-            on_lost=self._on_revoke,
+            on_lost=self._on_lost,
         )
         size, age_seconds = self._settings.batch_events, self._settings.batch_age_ms / 1000
         try:
@@ -84,9 +93,17 @@ class SpeedLayer:
                 self._retry()
                 self._status.announce()
                 self._publish()
-                self._housekeeping.tick(self._slots, joined=self._joined)
-        finally:
+                self._check_group()
+                self._housekeeping.tick(
+                    self._slots, joined=self._joined, rejoining=self._lost_at is not None
+                )
+                self._status.turns += 1
+        except GroupLostError:
+            raise
+        except BaseException:
             self._stop()
+            raise
+        self._stop()
 
     def _take(self, polled: Polled) -> None:
         for error in polled.errors:
@@ -257,10 +274,24 @@ class SpeedLayer:
         """
         self._consumer.incremental_assign([])
         self._joined = True
+        self._lost_at = None
         for found in partitions:
             key = (found.topic, found.partition)
             self._slots[key] = Slot(key)
         logger.info("assigned %s", [f"{p.topic}[{p.partition}]" for p in partitions])
+
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._lost_at = time.monotonic()
+        self._on_revoke(consumer, partitions)
+
+    def _check_group(self) -> None:
+        if self._lost_at is None:
+            return
+        now = time.monotonic()
+        if self._housekeeping.broker_problem:
+            self._lost_at = now  # nobody rejoins without a broker
+        elif now - self._lost_at > _REJOIN_SECONDS:
+            raise GroupLostError(f"no way back to the group for {_REJOIN_SECONDS:.0f} s")
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         logger.info("revoked %s", [f"{p.topic}[{p.partition}]" for p in partitions])

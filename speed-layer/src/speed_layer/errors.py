@@ -5,6 +5,7 @@
   - StoreUnavailableError    the store cannot be written now (disk full, locked): pause, retry
   - StoreDamagedError        the store's bytes are not what was written: set aside, rebuild
   - LogTruncatedError        the log ends below the stored position: pause, an operator decides
+  - GroupLostError           the Kafka client does not find back to its group: a new process does
   - BatchStateError          a published run's state cannot be used: fall back to the log
 
 Bad records are none of these: ``contracts.decoder`` returns them as rejects.
@@ -29,6 +30,10 @@ class StoreDamagedError(SpeedLayerError):
 
 class LogTruncatedError(SpeedLayerError):
     """The log ends below what was already processed: the topic was recreated or lost data."""
+
+
+class GroupLostError(SpeedLayerError):
+    """The client lost its membership and was given no new one, though the broker answers."""
 
 
 class BatchStateError(SpeedLayerError):

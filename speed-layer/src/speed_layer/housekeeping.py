@@ -45,12 +45,23 @@ class Housekeeping:
         """Note that the client reported an error of the connection."""
         self._broker_problem = reason
 
+    @property
+    def broker_problem(self) -> str:
+        """What the client last said is wrong with the broker; empty when it answers."""
+        return self._broker_problem
+
     def broker_answers(self) -> None:
         """Note that records or the end of a partition came."""
         self._broker_problem = ""
 
-    def tick(self, slots: Mapping[Key, Slot], *, joined: bool) -> None:
-        """Do what is due; cheap when nothing is."""
+    def tick(self, slots: Mapping[Key, Slot], *, joined: bool, rejoining: bool) -> None:
+        """Do what is due; cheap when nothing is.
+
+        Args:
+            slots: The assigned partitions.
+            joined: Whether the process ever was in the group.
+            rejoining: Whether it lost its place there and has no new one yet.
+        """
         now = time.monotonic()
         if now < self._next_tick:
             return
@@ -60,7 +71,7 @@ class Housekeeping:
         self._watch_watermarks(slots)
         self._prune(slots)
         self.commit_offsets(slots, wait=False)
-        self._report(slots, joined=joined)
+        self._report(slots, joined=joined, rejoining=rejoining)
 
     def _probe(self) -> None:
         try:
@@ -144,7 +155,7 @@ class Housekeeping:
         except KafkaException as error:
             logger.debug("group offsets not committed: %s", error)
 
-    def _report(self, slots: Mapping[Key, Slot], *, joined: bool) -> None:
+    def _report(self, slots: Mapping[Key, Slot], *, joined: bool, rejoining: bool) -> None:
         self._metrics.partitions.set(sum(slot.partition is not None for slot in slots.values()))
         self._metrics.outbox_pending.set(sum(slot.lane.pending for slot in slots.values()))
         stuck = [f"{k[0]}[{k[1]}]: {slot.problem}" for k, slot in slots.items() if slot.problem]
@@ -155,6 +166,8 @@ class Housekeeping:
             reason = f"broker at {servers}: {self._broker_problem}"
         elif not joined:
             kind, reason = "starting", "joining the group"
+        elif rejoining:
+            kind, reason = "paused", "rejoining the group"
         elif stuck:
             kind, reason = "starting" if opening else "paused", "; ".join(stuck)
         else:

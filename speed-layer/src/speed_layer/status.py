@@ -35,6 +35,8 @@ class Status:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiters: set[asyncio.Event] = set()
         self._changed = False
+        self.turns = 0
+        """How often the consumer's loop has turned; only it writes this."""
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Name the loop whose requests wait for commits."""

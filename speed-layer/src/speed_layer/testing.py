@@ -47,13 +47,12 @@ class SpeedProcess:
         self.log_file = path / f"speed-{port}.log"
         self._env = {**os.environ, "SPEED_PORT": str(port), **settings}
         self.process: subprocess.Popen[bytes] | None = None
+        self.command = [sys.executable, "-m", "speed_layer"]
 
     def start(self) -> Self:
         """Start the process; does not wait until it is ready."""
         with self.log_file.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "speed_layer"], env=self._env, stdout=log, stderr=log
-            )
+            self.process = subprocess.Popen(self.command, env=self._env, stdout=log, stderr=log)
         return self
 
     def stop(self, timeout_seconds: float = 30) -> int:
