@@ -127,8 +127,9 @@ def _measured(pid: int) -> tuple[float, float, int, int]:
     for member in family:
         try:
             held = member.memory_info()
-            memory += (held.rss - held.shared) / 2**20
-            mapped += held.shared / 2**20
+            shared = getattr(held, "shared", 0)  # Linux alone tells it apart
+            memory += (held.rss - shared) / 2**20
+            mapped += shared / 2**20
             handles += member.num_fds()
             threads += member.num_threads()
         except psutil.NoSuchProcess:

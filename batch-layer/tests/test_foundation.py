@@ -51,6 +51,7 @@ def test_with_a_service_key_the_control_api_asks_for_it(settings, tmp_path, monk
         service_key.service_key.cache_clear()
 
     assert (refused.status_code, refused.json()["error"]) == (401, "UNAUTHORIZED")
+    assert refused.json()["timestamp"].endswith("Z")
     assert "SERVICE_KEY" in refused.json()["message"]
     assert (unasked.status_code, answered.status_code) == (401, 200)
 

@@ -9,10 +9,12 @@ import argparse
 import importlib.util
 import json
 import re
+import runpy
 import shlex
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -109,13 +111,12 @@ def ours(words: list[str]) -> list[str]:
     words = list(words)
     while words and (re.match(r"\w+=", words[0]) or words[0] in ("sudo", "time", "{", "export")):
         words.pop(0)
-    for inner in ("exec",):  # docker compose exec SERVICE, local_stack exec, kubectl exec --
-        if inner in words and words[0] in ("docker", "docker-compose", "kubectl"):
-            rest = words[words.index(inner) + 1 :]
-            while rest and (rest[0].startswith("-") or "python" not in rest[0]):
-                rest.pop(0)
-            return rest
-    return words
+    if "exec" not in words or words[0] not in ("docker", "docker-compose", "kubectl"):
+        return words
+    inside = words[words.index("exec") + 1 :]  # behind flags and the container's name
+    while inside and "python" not in inside[0]:
+        inside.pop(0)
+    return inside
 
 
 def faults(block: Block) -> list[str]:
@@ -215,15 +216,10 @@ def operation_of(service: str, method: str, path: str) -> dict | None:
     return None
 
 
-def documents(kept: dict = {}) -> dict:  # noqa: B006 - built once, on first use
-    if not kept:
-        spec = importlib.util.spec_from_file_location(
-            "generate_reference", ROOT / "docs/generate_reference.py"
-        )
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        kept.update({name: app.openapi() for name, app in module.applications().items()})
-    return kept
+@cache
+def documents() -> dict:
+    applications = runpy.run_path(str(ROOT / "docs/generate_reference.py"))["applications"]
+    return {name: app.openapi() for name, app in applications().items()}
 
 
 @pytest.mark.parametrize(

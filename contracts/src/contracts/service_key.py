@@ -7,6 +7,7 @@ share. Without one they trust their network.
 
 import hmac
 import json
+from datetime import UTC, datetime
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
@@ -92,7 +93,9 @@ class KeyCheck:
             await self._app(scope, receive, send)
             return
         status = HTTPStatus.UNAUTHORIZED
-        body = json.dumps({"error": status.name, "message": NO_KEY, "detail": NO_KEY}).encode()
+        # The keys of an error of the batch layer, and that of one of the speed layer.
+        said = {"error": status.name, "message": NO_KEY, "timestamp": _now(), "detail": NO_KEY}
+        body = json.dumps(said).encode()
         lines = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(body)).encode()),
@@ -106,6 +109,10 @@ class KeyCheck:
             return True
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         return hmac.compare_digest(given, self._wanted)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def install(app: Any) -> None:  # noqa: ANN401  # a Starlette application, which this leaf does not know
