@@ -107,6 +107,10 @@ class Topic:
             raise RuntimeError("the broker did not take every event within 300 s")
         self.events = max(self.events, events)
 
+    def close(self) -> None:
+        """Leave the broker, which is about to end."""
+        self._producer.close()
+
 
 def _body(rng: random.Random) -> bytes:
     """Return an event of about ``EVENT_BYTES`` from after its timestamp on."""

@@ -272,6 +272,7 @@ def main() -> None:
             bench.warm(spark)
         bench.plain()
         bench.cold()
+        bench.topic.close()
         figures = bench.figures | {"peak_memory_gib": round(bench.peak_gib, 2), "events": EVENTS}
         bench.say(json.dumps(figures))
         if not QUICK and "N" not in os.environ:

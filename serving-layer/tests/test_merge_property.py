@@ -1,7 +1,9 @@
 """The merge against a single list of all distinct events, whatever happens in between."""
 
 import random
+import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 
 import pyarrow as pa
@@ -45,12 +47,15 @@ from serving_layer.views.reads import (
 )
 from serving_layer.views.realtime import Segment
 from serving_layer.views.risk import ranked, risk_of
+from serving_layer.views.scratch import Scratch
 from serving_layer.views.snapshot import Views
 from serving_layer.views.stored import stored
 from serving_layer.views.streams import stream_code
 from serving_layer.views.users import UserTable
 
 PARTITIONS = [("security-events", 0), ("security-events", 1), ("user-events", 0)]
+SCRATCH = Scratch(Path(tempfile.gettempdir()), least_rows=0)
+"""Its files have no name."""
 MANIFEST = {
     "created_at": 0,
     "full": True,
@@ -268,7 +273,7 @@ class World:
         table = stored(pa.Table.from_pylist(rows, schema=BATCH_EVENT_SCHEMA))
         return EventIndex.of_piece(
             Piece(table.to_batches()), stream_code(topic, number), self.views.interners,
-            frozenset({"file"}),
+            frozenset({"file"}), SCRATCH,
         )  # fmt: skip
 
     def held(self, part):
@@ -326,7 +331,7 @@ class World:
         elif name == "merge":
             indexes = self.views.current().realtime.indexes
             if len(indexes) > 1:
-                self.views.merge(indexes, merged(indexes))
+                self.views.merge(indexes, merged(indexes, SCRATCH))
         elif name == "restart":
             self.views, self.before = Views(), None
             self.begin()

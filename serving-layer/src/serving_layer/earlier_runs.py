@@ -14,6 +14,7 @@ from serving_layer.errors import MissingFileError, NotFoundError, RunError, Upst
 from serving_layer.views.event_files import EventFileCache
 from serving_layer.views.loading import load_run, read_manifest
 from serving_layer.views.realtime import RealtimeView
+from serving_layer.views.scratch import Scratch
 from serving_layer.views.snapshot import Snapshot, Views
 
 KEPT = 2
@@ -28,6 +29,7 @@ class EarlierRuns:
         self._views = views
         # A folder of its own: the watcher deletes copies that the served run does not list.
         self._cache = EventFileCache(data_dir / "earlier-event-files")
+        self._scratch = Scratch(data_dir / "scratch")
         self._held: OrderedDict[str, Snapshot] = OrderedDict()
         self._lock = asyncio.Lock()
 
@@ -82,7 +84,7 @@ class EarlierRuns:
         served = loaded.batch.indexes if loaded else ()
         interners = self._views.interners
         try:
-            batch = load_run(self._lake, manifest, self._cache, interners, served)
+            batch = load_run(self._lake, manifest, self._cache, interners, self._scratch, served)
         except RunError as error:
             raise UpstreamError(f"the run cannot be loaded: {error.detail}") from error
         self._cache.retain(self._lake / SECURITY, manifest.event_files)

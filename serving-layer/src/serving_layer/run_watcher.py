@@ -14,6 +14,7 @@ from serving_layer.metrics import Metrics
 from serving_layer.views.batch import BatchView
 from serving_layer.views.event_files import EventFileCache
 from serving_layer.views.loading import load_run, read_manifest
+from serving_layer.views.scratch import Scratch
 from serving_layer.views.snapshot import Views
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ class RunWatcher:
     ) -> None:
         self._lake = lake
         self._cache = EventFileCache(data_dir / "event-files")
+        self._scratch = Scratch(data_dir / "scratch")
         self._interval = interval.total_seconds()
         self._views = views
         self._metrics = metrics
@@ -118,7 +120,8 @@ class RunWatcher:
         manifest = read_manifest(self._lake, run_id)
         loaded = self._views.loaded
         previous = loaded.batch.indexes if loaded else ()
-        return load_run(self._lake, manifest, self._cache, self._views.interners, previous)
+        interners = self._views.interners
+        return load_run(self._lake, manifest, self._cache, interners, self._scratch, previous)
 
     def _failed(self, error: RunError) -> None:
         if self.failure is None or self.failure.detail != error.detail:

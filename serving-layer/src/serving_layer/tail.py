@@ -27,8 +27,9 @@ from serving_layer.speed_client import (
     SpeedError,
 )
 from serving_layer.views.accounts import Position
-from serving_layer.views.index import merged
+from serving_layer.views.index import EventIndex, merged
 from serving_layer.views.realtime import Segment
+from serving_layer.views.scratch import Scratch
 from serving_layer.views.snapshot import Snapshot, Views
 from serving_layer.views.streams import stream_name, topic_partition
 from serving_layer.views.tiers import mergeable
@@ -77,6 +78,7 @@ class Tail:
         self._metrics = metrics
         self._reload_run = reload_run
         self._clients = [SpeedClient(url, http) for url in settings.speed_instances]
+        self._scratch = Scratch(settings.data_dir / "scratch")
         self._interval = settings.positions_interval.total_seconds()
         self._wait_ms = int(settings.long_poll.total_seconds() * 1000)
         self._down: dict[str, str] = {client.url: "not asked yet" for client in self._clients}
@@ -314,7 +316,15 @@ class Tail:
             loaded = self._views.loaded
             group = mergeable(loaded.realtime.indexes) if loaded else []
             if group:
-                self._views.merge(group, await asyncio.to_thread(merged, group))
+                self._views.merge(group, await asyncio.to_thread(self._merged, group))
+
+    def _merged(self, group: list[EventIndex]) -> EventIndex:
+        """Return one index of many, in a file; in memory while the disk does not take it."""
+        try:
+            return merged(group, self._scratch)
+        except OSError as error:
+            logger.warning("%s takes no more, keeping rows in memory: %s", self._scratch, error)
+            return merged(group)
 
 
 async def _either(first: Awaitable[Any], second: Awaitable[Any]) -> Any:  # noqa: ANN401  # of any type

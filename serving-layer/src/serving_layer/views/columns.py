@@ -1,5 +1,6 @@
 """The narrow columns of events, sorted in the merged order."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from serving_layer.views.interning import Interners
+from serving_layer.views.scratch import Scratch
 
 Mask = npt.NDArray[np.bool_]
 Positions = npt.NDArray[np.int64]
@@ -43,10 +45,28 @@ class Columns:
         """Return chosen entries: positions, a mask or a slice."""
         return Columns(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
-    def sorted(self) -> "Columns":
-        """Return the entries in the merged order."""
-        order = np.lexsort((self.negative_offset, self.stream, self.negative_timestamp))
-        return self.take(order)
+    def sorted(self, scratch: Scratch | None = None) -> "Columns":
+        """Return the entries in the merged order; see ``merged_columns``."""
+        return merged_columns([self], scratch)
+
+
+def merged_columns(parts: Sequence[Columns], scratch: Scratch | None = None) -> Columns:
+    """Return the entries of ``parts`` in the merged order.
+
+    Args:
+        parts: At least one, in any order.
+        scratch: Where the columns are kept; in memory without it.
+
+    Raises:
+        OSError: The disk does not take them.
+    """
+
+    def whole(name: str) -> npt.NDArray[Any]:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    order = np.lexsort((whole("negative_offset"), whole("stream"), whole("negative_timestamp")))
+    columns = (whole(field.name)[order] for field in fields(Columns))  # one at a time in memory
+    return Columns(*(columns if scratch is None else scratch.arrays(columns)))
 
 
 def columns_of(
@@ -83,16 +103,6 @@ def _hashes(ids: pa.ChunkedArray) -> npt.NDArray[np.int64]:
         np.fromiter(map(hash, chunk.to_pylist()), np.int64, len(chunk)) for chunk in ids.chunks
     ]
     return np.concatenate([np.empty(0, np.int64), *chunks])
-
-
-def concatenated(parts: list[Columns]) -> Columns:
-    """Return the entries of ``parts`` one after the other."""
-    return Columns(
-        *(
-            np.concatenate([getattr(part, field.name) for part in parts])
-            for field in fields(Columns)
-        )
-    )
 
 
 def _numbers(column: pa.ChunkedArray, kind: npt.DTypeLike) -> npt.NDArray[Any]:

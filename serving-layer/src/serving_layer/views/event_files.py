@@ -87,7 +87,8 @@ class EventFileCache:
 
     def _open(self, copy: Path, file: ViewFile) -> Piece:
         reader = pa.ipc.open_file(pa.memory_map(str(copy)))
-        piece = Piece([reader.get_batch(i) for i in range(reader.num_record_batches)])
+        batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
+        piece = Piece(batches, [False] * len(batches))
         if piece.rows != file.rows:
             raise pa.ArrowInvalid(f"{copy}: {piece.rows} rows")
         return piece

@@ -10,11 +10,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from contracts.views import HIGH_THREAT_SCORE
-from serving_layer.views.columns import Columns, Mask, Positions, columns_of, concatenated
+from serving_layer.views.columns import Columns, Mask, Positions, columns_of, merged_columns
 from serving_layer.views.interning import Interners
 from serving_layer.views.keys import Key
 from serving_layer.views.pieces import Piece, joined
 from serving_layer.views.query import EventFilter
+from serving_layer.views.scratch import Scratch
 from serving_layer.views.stored import COLD, stored
 
 _FIRST_CHUNK = 2_048
@@ -24,7 +25,15 @@ _POSTINGS_FROM_ROWS = 16_384
 
 
 class EventIndex:
-    """An immutable sorted run of events over the rows of one piece."""
+    """An immutable sorted run of events over the rows of one piece.
+
+    Args:
+        columns: Sorted in the merged order.
+        piece: The rows.
+        interners: Which gave the columns' codes.
+        files: Event files that the rows come from.
+        scratch: Where look-ups are kept; in memory without it.
+    """
 
     def __init__(
         self,
@@ -32,22 +41,33 @@ class EventIndex:
         piece: Piece,
         interners: Interners,
         files: frozenset[str] = frozenset(),
+        scratch: Scratch | None = None,
     ) -> None:
         self.columns = columns
         self.piece = piece
         self.interners = interners
         self.files = files
         """Event files that the rows come from; empty for realtime rows."""
-        self._by_hash = np.argsort(columns.id_hash, kind="stable").astype(np.int32)
-        self._hashes = columns.id_hash[self._by_hash]
+        by_hash = np.argsort(columns.id_hash, kind="stable").astype(np.int32)
+        lookups: list[npt.NDArray[Any]] = [
+            by_hash,
+            columns.id_hash[by_hash],
+            np.flatnonzero(columns.is_anomaly),
+        ]
+        if len(columns) >= _POSTINGS_FROM_ROWS:
+            by_user = np.argsort(columns.user, kind="stable").astype(np.int32)
+            lookups += [by_user, columns.user[by_user]]
+        if scratch is not None:
+            lookups = scratch.arrays(lookups)
+        self._by_hash, self._hashes = lookups[:2]
+        self.anomalies: Positions = lookups[2]
+        self._postings = _Postings(*lookups[3:]) if lookups[3:] else None
         self._offsets: dict[int, npt.NDArray[np.int64]] = {}
-        self.anomalies: Positions = np.flatnonzero(columns.is_anomaly)
         threat = columns.threat_score
         known = threat[~np.isnan(threat)]
         self.threat_sum = float(known.sum())
         self.threat_count = len(known)
         self.high_threat = int(np.count_nonzero(known >= HIGH_THREAT_SCORE))
-        self._postings = _Postings(columns.user) if len(columns) >= _POSTINGS_FROM_ROWS else None
 
     @classmethod
     def build(
@@ -65,10 +85,16 @@ class EventIndex:
         streams: int | npt.NDArray[np.int32],
         interners: Interners,
         files: frozenset[str],
+        scratch: Scratch,
     ) -> "EventIndex":
-        """Sort and index the rows of a piece (``STORED_SCHEMA``)."""
-        table = pa.Table.from_batches(piece.batches)
-        return cls(columns_of(table, streams, interners).sorted(), piece, interners, files)
+        """Sort and index the rows of a piece (``STORED_SCHEMA``).
+
+        Raises:
+            OSError: The disk does not take what goes into a file.
+        """
+        held = scratch if piece.rows >= scratch.least_rows else None
+        columns = columns_of(pa.Table.from_batches(piece.batches), streams, interners)
+        return cls(columns.sorted(held), piece, interners, files, held)
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -266,11 +292,11 @@ class EventIndex:
 
 
 class _Postings:
-    """For each user code, the positions of its events in merged order."""
+    """For each user code, the positions of its events in merged order: two arrays by code."""
 
-    def __init__(self, codes: npt.NDArray[np.int32]) -> None:
-        self._positions = np.argsort(codes, kind="stable").astype(np.int32)
-        self._codes = codes[self._positions]
+    def __init__(self, positions: npt.NDArray[np.int32], codes: npt.NDArray[np.int32]) -> None:
+        self._positions = positions
+        self._codes = codes
 
     def of(self, code: int) -> npt.NDArray[np.int32]:
         wanted = np.int32(code)  # of another type, all codes would be converted
@@ -279,16 +305,27 @@ class _Postings:
         return self._positions[low:high]
 
 
-def merged(indexes: Sequence[EventIndex]) -> EventIndex:
-    """Return one index of all events of ``indexes``."""
+def merged(indexes: Sequence[EventIndex], scratch: Scratch | None = None) -> EventIndex:
+    """Return one index of all events of ``indexes``.
+
+    Args:
+        indexes: At least one.
+        scratch: Where a large one is kept; in memory without it.
+
+    Raises:
+        OSError: The disk does not take what goes into a file.
+    """
+    if scratch is not None and sum(map(len, indexes)) < scratch.least_rows:
+        scratch = None
     parts, start = [], 0
     for index in indexes:
         parts.append(replace(index.columns, row=index.columns.row + start))
         start += index.piece.rows
     files = frozenset().union(*(index.files for index in indexes))
     return EventIndex(
-        concatenated(parts).sorted(),
-        joined([index.piece for index in indexes]),
+        merged_columns(parts, scratch),
+        joined([index.piece for index in indexes], scratch),
         indexes[0].interners,
         files,
+        scratch,
     )

@@ -19,6 +19,7 @@ from serving_layer.views.event_files import EventFileCache, checked, read
 from serving_layer.views.index import EventIndex
 from serving_layer.views.interning import Interners
 from serving_layer.views.pieces import Piece
+from serving_layer.views.scratch import Scratch
 from serving_layer.views.streams import stream_code
 from serving_layer.views.tiers import compacted
 from serving_layer.views.users import UserTable
@@ -44,12 +45,14 @@ def load_run(
     manifest: Manifest,
     cache: EventFileCache,
     interners: Interners,
+    scratch: Scratch,
     previous: Sequence[EventIndex] = (),
 ) -> BatchView:
     """Load a run. Event files that ``previous`` indexes hold already are not read again.
 
     Raises:
         RunError: Naming the file that is missing or damaged.
+        OSError: The disk takes no copies.
     """
     security = lake / SECURITY
     listed = {file.path: file for file in manifest.event_files}
@@ -58,12 +61,12 @@ def load_run(
     for path in held:
         checked(security / path, listed[path])
     new = [
-        _indexed(cache.rows(security, file), file, interners)
+        _indexed(cache.rows(security, file), file, interners, scratch)
         for path, file in listed.items()
         if path not in held and file.rows
     ]
     view = BatchView(manifest=manifest)
-    owned = [below(index, view.seam) for index in compacted([*kept, *new])]
+    owned = [below(index, view.seam) for index in compacted([*kept, *new], scratch=scratch)]
     indexes = tuple(index for index in owned if index is not None)
     alerts = _table(security, manifest.alert_files, ALERT_SCHEMA)
     return BatchView(
@@ -77,14 +80,15 @@ def load_run(
     )
 
 
-def _indexed(piece: Piece, file: ViewFile, interners: Interners) -> EventIndex:
+def _indexed(piece: Piece, file: ViewFile, interners: Interners, scratch: Scratch) -> EventIndex:
     topics = piece.column("topic")
     partitions = np.asarray(piece.column("partition").to_numpy(), dtype=np.int32)
     codes = np.zeros(len(partitions), dtype=np.int32)
     for topic in topics.unique().to_pylist():
         base = stream_code(topic, 0)
         codes[pc.equal(topics, topic).to_numpy()] = base
-    return EventIndex.of_piece(piece, codes | partitions, interners, frozenset({file.path}))
+    files = frozenset({file.path})
+    return EventIndex.of_piece(piece, codes | partitions, interners, files, scratch)
 
 
 def run_users(security: Path, manifest: Manifest) -> UserTable:

@@ -1,4 +1,4 @@
-"""Stored rows, addressed by row number: Arrow record batches, in memory or memory-mapped."""
+"""Stored rows, addressed by row number: Arrow record batches, in memory or in files."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,16 +7,26 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from serving_layer.views.scratch import Scratch
+
 COPY_BELOW_ROWS = 65_536
 """Joining pieces of fewer rows copies them into one batch: thousands of tiny batches would cost
 more memory than their rows."""
 
 
 class Piece:
-    """Immutable rows in record batches of one schema."""
+    """Immutable rows in record batches of one schema.
 
-    def __init__(self, batches: Sequence[pa.RecordBatch]) -> None:
+    Args:
+        batches: The rows.
+        in_memory: Whether each batch lies in memory, and not in a file; all do by default.
+    """
+
+    def __init__(
+        self, batches: Sequence[pa.RecordBatch], in_memory: Sequence[bool] | None = None
+    ) -> None:
         self.batches = list(batches)
+        self.in_memory = [True] * len(batches) if in_memory is None else list(in_memory)
         sizes = [batch.num_rows for batch in self.batches]
         self.starts: npt.NDArray[np.int64] = np.cumsum([0, *sizes[:-1]], dtype=np.int64)
         self.rows = sum(sizes)
@@ -48,14 +58,28 @@ class Piece:
         kept = np.unique(at)
         if len(kept) == len(self.batches):
             return self, rows
-        piece = Piece([self.batches[i] for i in kept])
+        piece = Piece([self.batches[i] for i in kept], [self.in_memory[i] for i in kept])
         moved = piece.starts[np.searchsorted(kept, at)] + rows - self.starts[at]
         return piece, moved
 
 
-def joined(pieces: Sequence[Piece]) -> Piece:
-    """Return the rows of ``pieces`` one after the other."""
+def joined(pieces: Sequence[Piece], scratch: Scratch | None = None) -> Piece:
+    """Return the rows of ``pieces`` one after the other.
+
+    Args:
+        pieces: At least one.
+        scratch: Where rows move that lie in memory; without it, they stay there.
+
+    Raises:
+        OSError: The disk does not take them.
+    """
     batches = [batch for piece in pieces for batch in piece.batches]
+    in_memory = [each for piece in pieces for each in piece.in_memory]
     if sum(piece.rows for piece in pieces) < COPY_BELOW_ROWS and len(batches) > 1:
         batches = pa.Table.from_batches(batches).combine_chunks().to_batches()
-    return Piece(batches)
+        in_memory = [True] * len(batches)
+    if scratch is None or not any(in_memory):
+        return Piece(batches, in_memory)
+    moved = iter(scratch.batches([b for b, held in zip(batches, in_memory, strict=True) if held]))
+    batches = [next(moved) if held else b for b, held in zip(batches, in_memory, strict=True)]
+    return Piece(batches, [False] * len(batches))

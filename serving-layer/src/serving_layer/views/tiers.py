@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from serving_layer.views.index import EventIndex, merged
+from serving_layer.views.scratch import Scratch
 
 FANOUT = 8
 _SMALLEST_LEVEL_ROWS = 64
@@ -38,11 +39,17 @@ def replaced(
     return (*(index for index in indexes if id(index) not in gone), new)
 
 
-def compacted(indexes: Sequence[EventIndex], max_rows: int | None = None) -> tuple[EventIndex, ...]:
-    """Merge full tiers until none is left, or until a merge would exceed ``max_rows``."""
+def compacted(
+    indexes: Sequence[EventIndex], max_rows: int | None = None, scratch: Scratch | None = None
+) -> tuple[EventIndex, ...]:
+    """Merge full tiers until none is left, or until a merge would exceed ``max_rows``.
+
+    Raises:
+        OSError: The disk does not take what goes into ``scratch``.
+    """
     current = tuple(indexes)
     while (group := mergeable(current)) and (
         max_rows is None or sum(len(index) for index in group) <= max_rows
     ):
-        current = replaced(current, group, merged(group))
+        current = replaced(current, group, merged(group, scratch))
     return current
