@@ -36,7 +36,8 @@ from contracts import lake
 from contracts.decoder import decode
 from contracts.topics import SECURITY_EVENTS
 from contracts.views import Manifest, PartitionSeam, ViewFile
-from detection import VERSION
+from detection import VERSION, Engine, layout, windows
+from detection.state import USER_ARRAYS
 from event_generator.clock import EventClock
 from event_generator.security.stream import BATCH_SIZE, SecurityScenario, SecurityStream
 from speed_layer.__main__ import compile_detection, relax_garbage_collection
@@ -62,6 +63,7 @@ class Filled:
 
     Attributes:
         user_bytes: Growth of resident memory per user.
+        parts: Of it, by what it is for, as far as it is arrays of the detection state.
         resident_bytes: Most that the process held.
         event_bytes: Of the store, per event.
         state_bytes: Of the state snapshot, per user.
@@ -70,6 +72,7 @@ class Filled:
     """
 
     user_bytes: float
+    parts: dict[str, float]
     resident_bytes: int
     event_bytes: float
     state_bytes: float
@@ -90,6 +93,7 @@ def main() -> None:
         f"| {USERS:,} users, {EVENTS:,} events, one partition | |",
         "|---|---|",
         f"| memory per user, bytes | {filled.user_bytes:,.0f} |",
+        *(f"| of it {part} | {size:,.0f} |" for part, size in filled.parts.items()),
         f"| most memory of the process, GiB | {gib:.2f} |",
         f"| store per event, bytes | {filled.event_bytes:,.0f} |",
         f"| state snapshot per user, bytes | {filled.state_bytes:,.0f} |",
@@ -140,6 +144,7 @@ def fill(folder: Path) -> Filled:
         feed(partition, records)
     seconds = time.perf_counter() - begin
     user_bytes = (resident() - before) / USERS
+    parts = parts_of(partition.engine)
     partition.snapshot()
     state = partition.engine.snapshot()
     publish(settings.lake_dir, state)
@@ -147,7 +152,25 @@ def fill(folder: Path) -> Filled:
     size = partition.store.path.stat().st_size - len(state)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     noticed = count_noticed(partition)
-    return Filled(user_bytes, peak, size / EVENTS, len(state) / USERS, EVENTS / seconds, noticed)
+    rate = EVENTS / seconds
+    return Filled(user_bytes, parts, peak, size / EVENTS, len(state) / USERS, rate, noticed)
+
+
+def parts_of(engine: Engine) -> dict[str, float]:
+    """Return bytes per user of the arrays that grow with users, as far as they are used."""
+    state = engine.state
+    rows = sum(getattr(state, name)[0].nbytes for name in USER_ARRAYS)
+    entries = int(state.tally[layout.ENTRIES])
+    values = entries * state.entries.itemsize + state.table.nbytes
+    events = 0
+    for window in engine.correlator.windows:
+        held = (window.times, window.values, window.orders, window.ips, window.lengths, window.ids)
+        events += int(window.tally[windows.EVENTS]) * sum(array[0].nbytes for array in held)
+    return {
+        "counters and habits of a user": rows,
+        f"the {entries / USERS:.0f} values that a user was seen with": values / USERS,
+        "events in the rules' windows": events / USERS,
+    }
 
 
 def count_noticed(partition: Partition) -> int:

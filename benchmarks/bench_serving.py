@@ -404,7 +404,8 @@ def play_speed_layer(port: int, events: data.Repeated, seam: int, held: int) -> 
             covered = {"first_offset": start, "next_offset": end, "alerts": 0}
             where = {"topic": SECURITY_EVENTS, "partition": number}
             ranges.append(where | covered | {"bytes": len(content[-1])})
-        return Response(b"".join(content), headers={"X-Ranges": json.dumps(ranges)})
+        headers = {"X-Ranges": json.dumps(ranges), "X-Alerts-Bytes": "2"}
+        return Response(b"".join((*content, b"[]")), headers=headers)
 
     async def features(request: Request) -> Response:
         return JSONResponse({"user": request.path_params["user"], "total_events": 1})

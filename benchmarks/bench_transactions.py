@@ -1,10 +1,12 @@
 """Transactions: seeding, paging at any depth, and a stream that keeps its rate beside batches.
 
-    make bench-transactions            # 1,000,000 rows; 1,000 transactions/s, 60 s a phase
+    make bench-transactions            # 1,000,000 rows; 1,000 transactions/s, 180 s a phase
     QUICK=1 make bench-transactions    # 100,000 rows; 200/s, 15 s a phase
 
 * seed: ``python -m event_generator seed``, a process from start to exit.
-* paging: a batch over the seeded lake; then pages of 100 rows at the beginning, in the middle and at
+* batch: an analysis over the seeded lake by itself, from submission to its end. The first one of a
+  session compiles; the second one counts.
+* paging: pages of 100 rows at the beginning, in the middle and at
   the end, each asked for over HTTP from the running service. The stream is stopped meanwhile.
 * stream: a producer keeps a rate; the streaming queries store it, first alone, then beside three and
   eight batches over the seeded lake, submitted anew as they end. ``stored`` counts what came into
@@ -38,7 +40,7 @@ from local_stack.testing import Broker
 QUICK = os.environ.get("QUICK") == "1"
 ROWS = 100_000 if QUICK else 1_000_000
 RATE = 200 if QUICK else 1_000
-PHASE_SECONDS = 15.0 if QUICK else 60.0
+PHASE_SECONDS = 15.0 if QUICK else 180.0
 PAGES = 50 if QUICK else 300
 PAGE_ROWS = 100
 TOPIC = "transactions-stream"
@@ -161,9 +163,13 @@ def measured(folder: Path, broker: Broker) -> tuple[list[str], dict[str, float]]
     lines = Report()
     lines.say(f"Seeding {ROWS:,} transactions: {seconds:.1f} s.", "")
     with service:
-        record = service.batch(BODY)
-        if record["status"] != "COMPLETED":
-            raise AssertionError(record["errorMessage"])
+        for _ in range(2):
+            started = time.monotonic()
+            record = service.batch(BODY)
+            if record["status"] != "COMPLETED":
+                raise AssertionError(record["errorMessage"])
+        figures["batch_s"] = round(time.monotonic() - started, 1)
+        lines.say(f"A batch over them, alone: {figures['batch_s']} s.", "")
         head = f"| page of {PAGE_ROWS} of {record['rowCount']:,} rows | p50 ms | p99 ms |"
         lines.say(head, "|---|---|---|")
         for name, spent in paged(service.url, record["batchId"], record["rowCount"]).items():

@@ -15,6 +15,7 @@ from speed_layer.api import create_app
 from speed_layer.metrics import Metrics
 from speed_layer.partition import Partition
 from speed_layer.status import Status
+from speed_layer.testing import wait_for
 
 TOPIC = "security-events"
 SEGMENTS = f"/segments?topic={TOPIC}&partition=0"
@@ -154,8 +155,13 @@ def tailed(response):
         table = pa.ipc.open_stream(io.BytesIO(part)).read_all() if part else None
         found.append((each, table))
         start = end
-    assert start == len(response.content)
+    assert start + int(response.headers["X-Alerts-Bytes"]) == len(response.content)
     return found
+
+
+def tailed_alerts(response):
+    """Return the alerts of an answer."""
+    return json.loads(response.content[-int(response.headers["X-Alerts-Bytes"]) :])
 
 
 @pytest.fixture
@@ -176,6 +182,22 @@ def test_many_partitions_are_tailed_at_once(client, other, events):
     assert rows_0.schema == SEGMENT_SCHEMA
     assert rows_0.column("raw").to_pylist() == events[2500:3000]
     assert rows_1.column("raw").to_pylist() == events[:500]
+
+
+def test_the_tail_brings_the_alerts_of_its_rows(client, partition, other):
+    def listed(number, first):
+        query = f"topic={TOPIC}&partition={number}&from_offset={first}"
+        return client.get(f"/alerts?{query}").json()["alerts"]
+
+    newest = partition.store.recent[-1].first_offset
+    for first in (0, newest):  # from the file, and from memory
+        answer = client.get(f"/tail?after={TOPIC}:0:{first}&after={TOPIC}:1:0")
+
+        ranges = {each["partition"]: each for each, _ in tailed(answer)}
+        expected = listed(0, first), listed(1, 0)
+        assert tailed_alerts(answer) == [*expected[0], *expected[1]]
+        assert [ranges[number]["alerts"] for number in (0, 1)] == [*map(len, expected)]
+    assert len(listed(0, 0)) > len(listed(0, newest)) > 0
 
 
 def test_the_tail_says_at_once_what_is_not_ours_and_what_is_pruned(
@@ -199,6 +221,7 @@ def test_the_tail_waits_for_any_of_its_partitions(client, partition, status, oth
     assert client.get(f"{path}&wait_ms=200").status_code == 204
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(client.get, f"{path}&wait_ms=10000")
+        wait_for("the request", lambda: status.waiting)
         feed(other, 500, 600)
         status.publish(other, 600)
         feed(partition, 3000, 3100)

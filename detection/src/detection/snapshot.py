@@ -1,11 +1,13 @@
 """State to bytes and back.
 
-The bytes are a mark, a checksum, the version, and an Arrow IPC stream (lz4: a snapshot is a pause, and so is reading it) that holds the live
-part of each array in a batch of its own. Positions in hash tables and rings depend on history that does not matter, so
+The bytes are a mark, a checksum of the rest, the version, and an Arrow IPC stream (lz4: a snapshot
+is a pause, and so is reading it) that holds the live part of each array in a batch of its own. Positions in hash tables and rings depend on history that does not matter, so
 they are left out: equal states give equal bytes.
 """
 
 import hashlib
+import io
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -58,6 +60,7 @@ _SCHEMA = pa.schema(
 )
 
 Arrays = dict[str, NDArray[np.generic]]
+Named = tuple[str, NDArray[np.generic]]
 
 
 class Saved(NamedTuple):
@@ -88,13 +91,27 @@ class Saved(NamedTuple):
 def dump(
     version: str, scorer: str, state: State, correlator: Correlator, interner: Interner
 ) -> bytes:
-    """Return the bytes of a state."""
-    arrays = _state_arrays(state, interner.users)
+    """Return the bytes of a state.
+
+    A large state is held once, its bytes once, and one array at a time in between.
+    """
+    text = version.encode()
+    start = len(MARK) + _DIGEST
+    sink = io.BytesIO()
+    sink.write(MARK + bytes(_DIGEST) + bytes([len(text)]) + text)
+    arrays = _arrays(state, correlator, interner)
+    _write_arrays(sink, scorer, correlator.rules.fingerprint, arrays)
+    with sink.getbuffer() as data:
+        data[len(MARK) : start] = hashlib.blake2b(data[start:], digest_size=_DIGEST).digest()
+    return sink.getvalue()
+
+
+def _arrays(state: State, correlator: Correlator, interner: Interner) -> Iterator[Named]:
+    yield from _state_arrays(state, interner.users)
     for index, window in enumerate(correlator.windows):
-        arrays |= _window_arrays(f"window{index}", window)
+        yield from _window_arrays(f"window{index}", window)
     for name in VOCABULARIES:
-        arrays |= _word_arrays(name, interner.values[name])
-    return _sealed(version, _container(scorer, correlator.rules.fingerprint, arrays))
+        yield from _word_arrays(name, interner.values[name])
 
 
 def load(version: str, data: bytes) -> Saved:
@@ -107,14 +124,6 @@ def load(version: str, data: bytes) -> Saved:
     scorer, rules, arrays = _contents(_unsealed(version, data))
     interner = Interner.of({name: _words(name, arrays) for name in VOCABULARIES})
     return Saved(scorer, _state(arrays, interner.users), interner, rules, arrays)
-
-
-def _sealed(version: str, body: pa.Buffer) -> bytes:
-    text = version.encode()
-    head = bytes([len(text)]) + text
-    digest = hashlib.blake2b(head, digest_size=_DIGEST)
-    digest.update(body)
-    return b"".join((MARK, digest.digest(), head, body))
 
 
 def _unsealed(version: str, data: bytes) -> memoryview:
@@ -131,13 +140,12 @@ def _unsealed(version: str, data: bytes) -> memoryview:
     return rest[body:]
 
 
-def _container(scorer: str, rules: str, arrays: Arrays) -> pa.Buffer:
-    """Return the arrays as a stream, a batch each: of a large state one copy at a time is enough."""
+def _write_arrays(sink: io.BytesIO, scorer: str, rules: str, arrays: Iterable[Named]) -> None:
+    """Write the arrays as a stream, a batch each."""
     schema = _SCHEMA.with_metadata({"scorer": scorer, "rules": rules})
-    sink = pa.BufferOutputStream()
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     with pa.ipc.new_stream(sink, schema, options=options) as writer:
-        for name, array in sorted(arrays.items()):
+        for name, array in arrays:
             columns = [
                 pa.array([name], pa.string()),
                 pa.array([array.dtype.str], pa.string()),
@@ -145,7 +153,6 @@ def _container(scorer: str, rules: str, arrays: Arrays) -> pa.Buffer:
                 _one_cell(array),
             ]
             writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
-    return sink.getvalue()
 
 
 def _one_cell(array: NDArray[np.generic]) -> pa.Array:
@@ -166,22 +173,20 @@ def _contents(body: memoryview) -> tuple[str, str, Arrays]:
     return metadata[b"scorer"].decode(), metadata[b"rules"].decode(), arrays
 
 
-def _state_arrays(state: State, users: int) -> Arrays:
+def _state_arrays(state: State, users: int) -> Iterator[Named]:
     entries = state.entries[: state.tally[at.ENTRIES]]
     size, following = int(state.tally[at.RING_SIZE]), int(state.tally[at.RING_NEXT])
-    arrays: Arrays = {
-        name: getattr(state, name)[:users] for name in USER_ARRAYS if name not in _LINKS
-    }
-    return arrays | {
-        "keys": entries["key"],
-        "seen_values": entries["seen"],
-        "weights": entries["weight"],
-        "histogram": state.histogram,
-        "scored": state.scored,
-        "bars": state.bars,
-        "ring": np.roll(state.ring, -following)[-size:] if size else state.ring[:0],
-        "events": state.tally[[at.EVENTS, at.DUPLICATES]],
-    }
+    for name in USER_ARRAYS:
+        if name not in _LINKS:
+            yield name, getattr(state, name)[:users]
+    yield "keys", entries["key"]
+    yield "seen_values", entries["seen"]
+    yield "weights", entries["weight"]
+    yield "histogram", state.histogram
+    yield "scored", state.scored
+    yield "bars", state.bars
+    yield "ring", np.roll(state.ring, -following)[-size:] if size else state.ring[:0]
+    yield "events", state.tally[[at.EVENTS, at.DUPLICATES]]
 
 
 def _state(arrays: Arrays, users: int) -> State:
@@ -202,22 +207,16 @@ def _state(arrays: Arrays, users: int) -> State:
     return state
 
 
-def _window_arrays(name: str, window: Window) -> Arrays:
+def _window_arrays(name: str, window: Window) -> Iterator[Named]:
     sizes, places = events_by_slot(window)
     marks = window.marks[: len(sizes)]
-    lengths = window.lengths[places]
-    ids = np.empty(int(lengths.sum(dtype=np.int64)), np.uint8)
+    yield f"{name}.keys", window.keys[: len(sizes)]
+    yield f"{name}.marks", marks[:, [SIZE, ARRIVED, LEVEL, MATCHED, RAISED]]
+    for column in ("times", "values", "orders", "ips", "lengths"):
+        yield f"{name}.{column}", getattr(window, column)[places]
+    ids = np.empty(int(window.lengths[places].sum(dtype=np.int64)), np.uint8)
     pack_ids(window.ids, window.lengths, places, ids)
-    return {
-        f"{name}.keys": window.keys[: len(sizes)],
-        f"{name}.marks": marks[:, [SIZE, ARRIVED, LEVEL, MATCHED, RAISED]],
-        f"{name}.times": window.times[places],
-        f"{name}.values": window.values[places],
-        f"{name}.orders": window.orders[places],
-        f"{name}.ips": window.ips[places],
-        f"{name}.lengths": lengths,
-        f"{name}.ids": ids,
-    }
+    yield f"{name}.ids", ids
 
 
 def _window(name: str, arrays: Arrays, limits: Limits) -> Window:
@@ -247,14 +246,13 @@ def _window(name: str, arrays: Arrays, limits: Limits) -> Window:
     return window
 
 
-def _word_arrays(name: str, values: list[str | int]) -> Arrays:
+def _word_arrays(name: str, values: list[str | int]) -> Iterator[Named]:
     if name == "port":
-        return {"words.port": np.array(values, np.int64)}
+        yield "words.port", np.array(values, np.int64)
+        return
     texts = [str(value).encode() for value in values]
-    return {
-        f"words.{name}": np.frombuffer(b"".join(texts), np.uint8),
-        f"words.{name}.lengths": np.array([len(text) for text in texts], np.int64),
-    }
+    yield f"words.{name}", np.frombuffer(b"".join(texts), np.uint8)
+    yield f"words.{name}.lengths", np.array([len(text) for text in texts], np.int64)
 
 
 def _words(name: str, arrays: Arrays) -> list[str | int]:

@@ -1,6 +1,6 @@
 """HTTP client of one speed instance."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +12,7 @@ import pyarrow as pa
 from contracts import service_key
 from contracts.views import SEGMENT_SCHEMA
 from serving_layer.errors import ServingError
+from serving_layer.views.alert_list import Record
 from serving_layer.views.realtime import Segment
 from serving_layer.views.streams import stream_code, stream_name, topic_partition
 
@@ -83,14 +84,26 @@ class SpeedClient:
         if response.status_code == httpx.codes.NO_CONTENT:
             return []
         answered: list[Answered] = []
-        start = 0
+        alerts, start = self._raised(response), 0
         for stream, found, size in self._ranges(response):
             if isinstance(found, SpeedError):
                 answered.append(Answered(stream, failure=found))
                 continue
             part, start = response.content[start : start + size], start + size
-            answered.append(await self._answered(stream, found, part, offsets))
+            answered.append(self._answered(stream, found, part, offsets, alerts.get(stream, [])))
         return answered
+
+    def _raised(self, response: httpx.Response) -> dict[int, list[Record]]:
+        """Return the alerts behind the ranges of rows, by stream."""
+        found: dict[int, list[Record]] = {}
+        try:
+            size = int(response.headers["X-Alerts-Bytes"])
+            for each in orjson.loads(response.content[len(response.content) - size :]):
+                stream = stream_code(each["topic"], each["partition"])
+                found.setdefault(stream, []).append(each)
+        except (ValueError, KeyError, TypeError) as error:
+            raise SpeedError(f"{self.url}/tail: unexpected answer: {error!r}") from error
+        return found
 
     def _ranges(
         self, response: httpx.Response
@@ -112,11 +125,19 @@ class SpeedClient:
             raise SpeedError(f"{self.url}/tail: unexpected answer: {error!r}") from error
         return found
 
-    async def _answered(
-        self, stream: int, bounds: tuple[int, int, int], part: bytes, offsets: Mapping[int, int]
+    def _answered(
+        self,
+        stream: int,
+        bounds: tuple[int, int, int],
+        part: bytes,
+        offsets: Mapping[int, int],
+        alerts: Sequence[Record],
     ) -> Answered:
         """Read one range. What is wrong with it holds up no other partition."""
         first, following, raised = bounds
+        if raised != len(alerts):
+            sent = f"{self.url} sent {len(alerts)} of {raised} alerts of {stream_name(stream)}"
+            return Answered(stream, failure=SpeedError(sent))
         if first != offsets.get(stream) or following <= first:
             sent = f"{self.url} sent [{first}, {following}) of {stream_name(stream)}"
             return Answered(stream, failure=SpeedError(sent))
@@ -124,20 +145,10 @@ class SpeedClient:
             rows = pa.ipc.open_stream(part).read_all()
             if rows.schema != SEGMENT_SCHEMA:
                 rows = rows.cast(SEGMENT_SCHEMA)
-            alerts = await self._alerts(stream, first, following) if raised else []
-        except SpeedError as error:
-            return Answered(stream, failure=error)
         except (pa.ArrowException, ValueError, KeyError, OSError) as error:
             wrong = SpeedError(f"{self.url}/tail: {stream_name(stream)}: {error!r}")
             return Answered(stream, failure=wrong)
         return Answered(stream, Segment(stream, first, following, rows, alerts))
-
-    async def _alerts(self, stream: int, first: int, following: int) -> list[dict[str, Any]]:
-        topic, partition = topic_partition(stream)
-        where = {"topic": topic, "partition": partition}
-        bounds = {"from_offset": first, "to_offset": following}
-        found: list[dict[str, Any]] = (await self._get("/alerts", where | bounds)).json()["alerts"]
-        return found
 
     async def features(self, user: str) -> dict[str, Any]:
         """Return a user's live features.

@@ -165,7 +165,6 @@ class SpeedServer:
         routes = [
             Route("/positions", self._positions),
             Route("/tail", self._tail),
-            Route("/alerts", self._alerts),
             Route("/features/{user}", self._features),
         ]
         self._server = Server(Starlette(routes=routes), port=self._port)
@@ -210,10 +209,6 @@ class SpeedServer:
             }
         )
 
-    def _owned(self, request: Request) -> LogPartition | None:
-        query = request.query_params
-        return self.partitions.get((query["topic"], int(query["partition"])))
-
     async def _tail(self, request: Request) -> Response:
         deadline = time.monotonic() + int(request.query_params.get("wait_ms", 0)) / 1000
         after = [text.rsplit(":", 2) for text in request.query_params.getlist("after")]
@@ -221,42 +216,39 @@ class SpeedServer:
             if refused := self._refused(request):
                 return refused
             found = [self._range(name, int(number), int(start)) for name, number, start in after]
-            ranges = [each for each, _ in found if each]
+            ranges = [said for said, _, _ in found if said]
             if ranges:
+                alerts = json.dumps([alert for *_, raised in found for alert in raised]).encode()
                 return Response(
-                    b"".join(part for _, part in found),
+                    b"".join((*(content for _, content, _ in found), alerts)),
                     media_type="application/vnd.apache.arrow.stream",
-                    headers={"X-Ranges": json.dumps(ranges)},
+                    headers={
+                        "X-Ranges": json.dumps(ranges),
+                        "X-Alerts-Bytes": str(len(alerts)),
+                    },
                 )
             if time.monotonic() >= deadline:
                 return Response(status_code=204)
             await asyncio.sleep(_POLL_SECONDS)
 
-    def _range(self, topic: str, number: int, start: int) -> tuple[Record, bytes]:
-        """Return what is to be said of a partition, nothing if nothing new came; and the rows."""
+    def _range(self, topic: str, number: int, start: int) -> tuple[Record, bytes, list[Record]]:
+        """Return what is to be said of a partition, nothing if nothing new came; rows; alerts."""
         where, part = {"topic": topic, "partition": number}, self.partitions.get((topic, number))
         if part is None:
-            return {**where, "owned": False}, b""
+            return {**where, "owned": False}, b"", []
         if start < part.segments_from:
-            return {**where, "segments_from": part.segments_from}, b""
+            return {**where, "segments_from": part.segments_from}, b"", []
         end = part.next_offset
         if end <= start:
-            return {}, b""
+            return {}, b"", []
         content = ipc_bytes(segment_table([r for r in part.records if r["offset"] >= start]))
-        raised = sum(start <= alert["offset"] < end for alert in part.alerts)
-        sizes = {"alerts": raised, "bytes": len(content)}
-        return {**where, "first_offset": start, "next_offset": end, **sizes}, content
+        raised = [alert for alert in part.alerts if start <= alert["offset"] < end]
+        sizes = {"alerts": len(raised), "bytes": len(content)}
+        return {**where, "first_offset": start, "next_offset": end, **sizes}, content, raised
 
     async def _features(self, request: Request) -> Response:
         found = self.features.get(request.path_params["user"])
         return Response(status_code=404) if found is None else JSONResponse(found)
-
-    async def _alerts(self, request: Request) -> Response:
-        part = self._owned(request)
-        if part is None:
-            return Response(status_code=404)
-        low, high = (int(request.query_params[name]) for name in ("from_offset", "to_offset"))
-        return JSONResponse({"alerts": [a for a in part.alerts if low <= a["offset"] < high]})
 
 
 def ipc_bytes(table: pa.Table) -> bytes:

@@ -22,11 +22,14 @@ class PrunedError(SpeedLayerError):
 
 @dataclass(frozen=True, slots=True)
 class SegmentRange:
-    """Stored micro-batches as one Arrow IPC stream, covering offsets up to ``next_offset``."""
+    """Stored micro-batches as one Arrow IPC stream, covering offsets up to ``next_offset``.
+
+    ``alerts`` are those that their events raised: (offset, snake_case JSON), by offset.
+    """
 
     stream: bytes
     next_offset: int
-    alerts: int
+    alerts: Sequence[tuple[int, bytes]]
 
 
 def kept_in_memory(
@@ -43,7 +46,8 @@ def kept_in_memory(
             break
         taken.append(each)
     stream = segments.join([each.segment for each in taken])
-    return SegmentRange(stream, taken[-1].next_offset, sum(each.alerts for each in taken))
+    alerts = [(offset, body) for each in taken for offset, _, body in each.alerts]
+    return SegmentRange(stream, taken[-1].next_offset, alerts)
 
 
 @contextmanager
@@ -88,18 +92,21 @@ def read_segments(path: Path, from_offset: int, max_bytes: int) -> SegmentRange 
             size, next_offset = size + len(data), end
         if not messages:
             return None
-        alerts = connection.execute(
-            "SELECT count(*) FROM alerts WHERE event_offset >= ? AND event_offset < ?",
-            (from_offset, next_offset),
-        ).fetchone()[0]
+        alerts = _alerts(connection, from_offset, next_offset)
     return SegmentRange(segments.join(messages), next_offset, alerts)
 
 
 def read_alerts(path: Path, from_offset: int, to_offset: int) -> list[tuple[int, bytes]]:
     """Return (offset, snake_case JSON) of alerts raised by events in ``[from, to)``."""
     with _reading(path) as connection:
-        return connection.execute(
-            "SELECT event_offset, body FROM alerts WHERE event_offset >= ? AND event_offset < ?"
-            " ORDER BY event_offset, ordinal",
-            (from_offset, to_offset),
-        ).fetchall()
+        return _alerts(connection, from_offset, to_offset)
+
+
+def _alerts(
+    connection: sqlite3.Connection, from_offset: int, to_offset: int
+) -> list[tuple[int, bytes]]:
+    return connection.execute(
+        "SELECT event_offset, body FROM alerts WHERE event_offset >= ? AND event_offset < ?"
+        " ORDER BY event_offset, ordinal",
+        (from_offset, to_offset),
+    ).fetchall()

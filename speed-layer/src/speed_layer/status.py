@@ -93,6 +93,11 @@ class Status:
         with self._lock:
             return list(self._owned.values())
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a commit."""
+        return len(self._waiters)
+
     async def wait_beyond(self, offsets: Mapping[Key, int], timeout_seconds: float) -> None:
         """Return when any partition is stored beyond its offset or is lost, or time is up."""
         changed = asyncio.Event()

@@ -90,12 +90,12 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A committed micro-batch: its range, its segment, and how many alerts it raised."""
+    """A committed micro-batch: its range, its segment, and its alerts as in ``Commit``."""
 
     first_offset: int
     next_offset: int
     segment: bytes
-    alerts: int
+    alerts: Sequence[tuple[int, int, bytes]]
 
 
 def store_path(store_dir: Path, topic: str, partition: int) -> Path:
@@ -254,7 +254,7 @@ class Store:
                 commit.first_offset,
                 commit.position.next_offset,
                 commit.segment,
-                len(commit.alerts),
+                commit.alerts,
             )
         )
         if commit.snapshot is not None:

@@ -2,10 +2,10 @@
 
 import asyncio
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
-import orjson
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 
@@ -19,8 +19,8 @@ from serving_layer.services import Services
 from serving_layer.speed_client import NotOwnedError, SpeedError
 from serving_layer.views.profiles import profile
 from serving_layer.views.query import EventFilter
-from serving_layer.views.reads import AlertFilter, Row, alert_page, count, event_page
-from serving_layer.views.rendering import anomaly_bodies, events_json
+from serving_layer.views.reads import AlertFilter, Row, alert_page, count, event_page, gathered
+from serving_layer.views.rendering import anomaly_bodies
 from serving_layer.views.risk import Risk, ranked, risk_of
 from serving_layer.views.snapshot import Snapshot
 
@@ -158,7 +158,7 @@ def user_page(services: Services, snapshot: Snapshot, user: str) -> dict[str, An
     alerts = alert_page(snapshot, AlertFilter(user=user), None, _NEWEST, services.cases).items
     counted = count(snapshot, wanted)
     manifest, verdict = snapshot.batch.manifest, snapshot.batch.users.get(user)
-    rendered = events_json(events, snapshot.realtime.rendered)
+    stored = gathered(events, ("event_id", "raw"))
     bodies = [alert_body(entry.record, source, services.cases) for entry, source in alerts]
     held = _held(services, snapshot)
     return {
@@ -177,11 +177,11 @@ def user_page(services: Services, snapshot: Snapshot, user: str) -> dict[str, An
         "profile": {
             **held,
             "freshness_seconds": services.tail.freshness_seconds() if snapshot.is_live else None,
-            **profile(rendered),
+            **profile(stored),
         },
         "anomalies": anomaly_bodies(anomalies),
         "alerts": bodies,
-        "timeline": timeline(rendered[:_TIMELINE], bodies),
+        "timeline": timeline(events[:_TIMELINE], stored, bodies),
         "provenance": dict.fromkeys(_MERGED, held),
     }
 
@@ -216,8 +216,16 @@ def _segment(snapshot: Snapshot, verdict: UserAnomaly | None) -> str | None:
     return snapshot.batch.segments.get(verdict.cluster)
 
 
-def timeline(events: list[bytes], alerts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return events and alerts as one list, newest first, each with its layer."""
+def timeline(
+    events: Sequence[Row], stored: Sequence[Mapping[str, Any]], alerts: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return events and alerts as one list, newest first, each with its layer.
+
+    Args:
+        events: Where the events lie.
+        stored: What is known of them, in the same order; more than these are left out.
+        alerts: Alerts as clients see them.
+    """
     entries = [
         {
             "timestamp": alert["timestamp"],
@@ -228,15 +236,15 @@ def timeline(events: list[bytes], alerts: list[dict[str, Any]]) -> list[dict[str
         }
         for alert in alerts
     ]
-    for body in map(orjson.loads, events):
-        words = (body["event_type"], body.get("status"), body.get("source_ip"))
+    for row, values in zip(events, stored, strict=False):
+        words = (values["event_type"], values["status"], values["source_ip"])
         entries.append(
             {
-                "timestamp": body["timestamp"],
-                "kind": "anomaly" if body["is_anomaly"] else "event",
-                "id": body["event_id"],
-                "text": " ".join(word for word in words if isinstance(word, str)),
-                "source": body["source"],
+                "timestamp": values["timestamp"],
+                "kind": "anomaly" if values["is_anomaly"] else "event",
+                "id": values["event_id"],
+                "text": " ".join(word for word in words if word is not None),
+                "source": row.source,
             }
         )
     entries.sort(key=lambda each: -each["timestamp"])

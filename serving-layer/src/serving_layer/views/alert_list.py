@@ -1,7 +1,8 @@
 """Alerts in memory, in the merged order and by the offset that raised them."""
 
-from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +34,11 @@ class AlertEntry:
     def alert_id(self) -> str:
         return self.order[3]
 
+    @property
+    def user(self) -> str:
+        user: str = self.record["user_id"]
+        return user
+
 
 def entry(record: Record) -> AlertEntry:
     """Return the entry of a record."""
@@ -41,16 +47,25 @@ def entry(record: Record) -> AlertEntry:
 
 
 class AlertList:
-    """An immutable set of alerts."""
+    """An immutable set of alerts.
+
+    Attributes:
+        merged: All of them, newest first.
+        by_id: By alert id; of several, the one raised first.
+        by_user: Of each user, newest first.
+        by_stream: Of each stream, in the order of the offsets that raised them.
+    """
 
     def __init__(self, entries: Iterable[AlertEntry] = ()) -> None:
-        self.merged = sorted(entries, key=lambda each: each.order)
-        self._orders = [each.order for each in self.merged]
+        self.merged = sorted(entries, key=_order)
         self.by_id: dict[str, AlertEntry] = {}
-        self._by_stream: dict[int, list[AlertEntry]] = {}
+        self.by_user: dict[str, list[AlertEntry]] = {}
+        self.by_stream: dict[int, list[AlertEntry]] = {}
+        for each in self.merged:
+            self.by_user.setdefault(each.user, []).append(each)
         for each in sorted(self.merged, key=_raised):
             self.by_id.setdefault(each.alert_id, each)
-            self._by_stream.setdefault(each.stream, []).append(each)
+            self.by_stream.setdefault(each.stream, []).append(each)
 
     def __len__(self) -> int:
         return len(self.merged)
@@ -58,9 +73,25 @@ class AlertList:
     def extended(self, records: Iterable[Record]) -> "AlertList":
         """Return a list that holds ``records`` too; one that is held already counts once."""
         new = {each.order: each for each in map(entry, records)}
-        known = set(self._orders)
-        added = [each for order, each in new.items() if order not in known]
-        return AlertList([*self.merged, *added]) if added else self
+        added = [each for each in new.values() if not self._holds(each)]
+        if not added:
+            return self
+        if len(added) > len(self):
+            return AlertList([*self.merged, *added])
+        # Few come to many, again and again: only the lists that they go into are copied.
+        longer = copy(self)
+        longer.merged = _with(self.merged, added, _order)
+        longer.by_id = self.by_id.copy()
+        longer.by_user = self.by_user.copy()
+        longer.by_stream = self.by_stream.copy()
+        for each in added:
+            of_user = longer.by_user.get(each.user, [])
+            of_stream = longer.by_stream.get(each.stream, [])
+            longer.by_user[each.user] = _with(of_user, [each], _order)
+            longer.by_stream[each.stream] = _with(of_stream, [each], _raised)
+            first = min(longer.by_id.get(each.alert_id, each), each, key=_raised)
+            longer.by_id[each.alert_id] = first
+        return longer
 
     def above(self, firsts: Mapping[int, int]) -> "AlertList":
         """Return only alerts raised at or above the given offset of their stream."""
@@ -71,27 +102,42 @@ class AlertList:
         """Return only alerts raised below the given offset of their stream."""
         return AlertList(each for each in self.merged if each.offset < seam.get(each.stream, 0))
 
-    def after(self, order: Order | None) -> list[AlertEntry]:
-        """Return entries behind ``order``, newest first."""
-        return self.merged if order is None else self.merged[self._behind(order) :]
+    def of(self, user: str | None) -> list[AlertEntry]:
+        """Return a user's alerts, or everybody's, newest first."""
+        return self.merged if user is None else self.by_user.get(user, [])
+
+    def after(self, order: Order | None, user: str | None = None) -> list[AlertEntry]:
+        """Return those of ``of`` behind ``order``."""
+        entries = self.of(user)
+        return entries if order is None else entries[bisect_right(entries, order, key=_order) :]
 
     def raised(self, stream: int, offset: int) -> list[AlertEntry]:
         """Return a stream's alerts raised at or after ``offset``, in the order of offsets."""
-        entries = self._by_stream.get(stream, [])
-        return entries[bisect_left(entries, (offset, ""), key=_raised_in_stream) :]
+        entries = self.by_stream.get(stream, [])
+        return entries[bisect_left(entries, (stream, offset, "", 0), key=_raised) :]
 
     @property
     def streams(self) -> set[int]:
-        return set(self._by_stream)
+        return set(self.by_stream)
 
-    def _behind(self, order: Order) -> int:
-        at = bisect_left(self._orders, order)
-        return at + (at < len(self._orders) and self._orders[at] == order)
-
-
-def _raised(each: AlertEntry) -> tuple[int, int, str]:
-    return (each.stream, each.offset, each.alert_id)
+    def _holds(self, one: AlertEntry) -> bool:
+        at = bisect_left(self.merged, one.order, key=_order)
+        return at < len(self.merged) and self.merged[at].order == one.order
 
 
-def _raised_in_stream(each: AlertEntry) -> tuple[int, str]:
-    return (each.offset, each.alert_id)
+def _with(
+    entries: list[AlertEntry], added: Iterable[AlertEntry], key: Callable[[AlertEntry], Any]
+) -> list[AlertEntry]:
+    """Return a copy of sorted entries with others in their places."""
+    longer = entries.copy()
+    for each in added:
+        insort(longer, each, key=key)
+    return longer
+
+
+def _order(each: AlertEntry) -> Order:
+    return each.order
+
+
+def _raised(each: AlertEntry) -> tuple[int, int, str, int]:
+    return (each.stream, each.offset, each.alert_id, each.order[0])

@@ -11,6 +11,8 @@ import pyarrow as pa
 from serving_layer.views.interning import Interners
 from serving_layer.views.scratch import Scratch
 
+_HASHED_AT_ONCE = 16_384
+
 Mask = npt.NDArray[np.bool_]
 Positions = npt.NDArray[np.int64]
 
@@ -98,10 +100,13 @@ def columns_of(
 
 
 def _hashes(ids: pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    """Return the hash of every id, chunk by chunk: other threads get their turn in between."""
-    chunks = [
-        np.fromiter(map(hash, chunk.to_pylist()), np.int64, len(chunk)) for chunk in ids.chunks
-    ]
+    """Return the hash of every id, some at a time: other threads get their turn in between."""
+    parts = (
+        chunk.slice(first, _HASHED_AT_ONCE)
+        for chunk in ids.chunks
+        for first in range(0, len(chunk), _HASHED_AT_ONCE)
+    )
+    chunks = [np.fromiter(map(hash, part.to_pylist()), np.int64, len(part)) for part in parts]
     return np.concatenate([np.empty(0, np.int64), *chunks])
 
 

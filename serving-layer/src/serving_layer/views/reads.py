@@ -201,8 +201,8 @@ def alert_page(
 ) -> Found[tuple[AlertEntry, Source]]:
     """Return the first ``limit`` matching alerts behind ``after``."""
     layers: list[tuple[Source, list[AlertEntry]]] = [
-        ("batch", snapshot.batch.alerts.after(after)),
-        ("realtime", snapshot.realtime.alerts.after(after)),
+        ("batch", snapshot.batch.alerts.after(after, wanted.user)),
+        ("realtime", snapshot.realtime.alerts.after(after, wanted.user)),
     ]
     found: list[tuple[AlertEntry, Source]] = []
     for source, entries in layers:
@@ -218,7 +218,7 @@ def alert_count(snapshot: Snapshot, wanted: AlertFilter, cases: Cases = NO_CASES
     in_batch, in_realtime = (
         len(held.merged)
         if wanted == AlertFilter()
-        else sum(wanted.matches(each.record, cases) for each in held.merged)
+        else sum(wanted.matches(each.record, cases) for each in held.of(wanted.user))
         for held in (snapshot.batch.alerts, snapshot.realtime.alerts)
     )
     return Count(

@@ -97,33 +97,37 @@ def _event_json(row: Row, values: Body) -> bytes:
         "ingested_at": values["ingested_at"],
         "source": row.source,
     }
+    body = _body(parsed(values["raw"]), derived, system)
     try:
-        return orjson.dumps(_body(orjson.loads(values["raw"]), derived, system))
+        return orjson.dumps(body)
+    except TypeError:  # of lone surrogates, which only Python's own JSON writes
+        return json.dumps(body).encode()
+
+
+def parsed(raw: bytes) -> Body:
+    """Return an event's stored JSON object.
+
+    The decoder skips what it does not know, and so accepts unknown keys whose text is not valid
+    Unicode: there invalid bytes become replacement characters, lone surrogates stay as escapes.
+    What is no JSON to any parser is an empty object.
+    """
+    try:
+        stored = orjson.loads(raw)
     except orjson.JSONDecodeError:
-        return _lenient(values["raw"], derived, system)
+        try:
+            stored = json.loads(raw.decode(errors="replace"))
+        except (ValueError, RecursionError):
+            stored = {}
+    return stored if isinstance(stored, dict) else {}
 
 
 def _number(value: float) -> float | None:
     return None if isnan(value) else value
 
 
-def _body(stored: object, derived: Body, system: Body) -> Body:
-    body = stored if isinstance(stored, dict) else {}
+def _body(body: Body, derived: Body, system: Body) -> Body:
     for name, value in derived.items():
         if value is not None and body.get(name) is None:
             body[name] = value
     body.update(system)
     return body
-
-
-def _lenient(raw: bytes, derived: Body, system: Body) -> bytes:
-    """Render an event whose unknown keys hold text that is not valid Unicode.
-
-    The decoder accepts it, because it skips what it does not know. Invalid bytes become
-    replacement characters, lone surrogates stay as escapes.
-    """
-    try:
-        stored = json.loads(raw.decode(errors="replace"))
-    except (ValueError, RecursionError):
-        stored = {}
-    return json.dumps(_body(stored, derived, system)).encode()

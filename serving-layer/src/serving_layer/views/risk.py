@@ -136,9 +136,9 @@ def _open_alerts(snapshot: Snapshot, cases: Cases, user: str | None = None) -> d
     found: dict[str, _Waiting] = {}
     newest_ms = _newest_ms(snapshot)
     for alerts in (snapshot.batch.alerts, snapshot.realtime.alerts):
-        for entry in alerts.merged:
+        for entry in alerts.of(user):
             record = entry.record
-            if user in (None, record["user_id"]) and _OPEN.matches(record, cases):
+            if _OPEN.matches(record, cases):
                 waiting = found.setdefault(record["user_id"], _Waiting())
                 severity = record["severity"]
                 waiting.numbers[severity] = waiting.numbers.get(severity, 0) + 1
