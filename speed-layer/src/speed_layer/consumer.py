@@ -50,8 +50,8 @@ from speed_layer.tracing import traced
 logger = logging.getLogger(__name__)
 
 _EXIT_FLUSH_SECONDS = 3.0
-_REJOIN_SECONDS = 60.0
-"""Ten sessions: how long the client may look for its group while the broker answers."""
+_REJOIN_SECONDS = 30.0
+"""Five sessions: how long the client may look for its group while the broker answers."""
 _LOG_SECONDS = 30.0
 
 
