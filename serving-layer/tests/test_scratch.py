@@ -10,6 +10,7 @@ from serving_layer.testing import event_record, segment_table, wait_until
 from serving_layer.views.index import EventIndex, merged
 from serving_layer.views.interning import Interners
 from serving_layer.views.scratch import LEAST_ROWS, Scratch
+from serving_layer.views.tiers import FANOUT
 
 TOPIC = "security-events"
 
@@ -61,10 +62,12 @@ def test_rows_stay_in_memory_while_the_disk_takes_none(stack, caplog):
     stack.start()
     place = stack.data / "scratch"
     place.write_text("a file where the folder should be")
-    for first in range(0, 3 * LEAST_ROWS, LEAST_ROWS // 4):
-        part.append([event_record(first + number) for number in range(LEAST_ROWS // 4)])
+    rows = LEAST_ROWS // FANOUT
+    for first in range(0, LEAST_ROWS, rows):  # one index each: the merge of all is a large one
+        part.append([event_record(first + number) for number in range(rows)])
+        held = first + rows
+        stack.wait("/api/stats/summary", lambda body, held=held: body["totalEvents"] == held)
 
-    stack.wait("/api/stats/summary", lambda body: body["totalEvents"] == 3 * LEAST_ROWS)
     wait_until(lambda: "keeping rows in memory" in caplog.text, "the warning")
     assert stack.json("/consistency")["missing"] == 0
 
