@@ -124,8 +124,10 @@ def _kill_in_stage(stage: str, scene: Scene) -> None:
     # What killed runs have left is taken over before, beside little load: else each of these
     # faults would begin with a run of everything that came since the stack is up.
     usual, scene.load.rate.value = scene.load.rate.value, scene.load.rate.value // 10
-    finish_run(scene.system)
-    scene.load.rate.value = usual
+    try:
+        finish_run(scene.system)
+    finally:  # the faults that follow promise the whole load
+        scene.load.rate.value = usual
     for _ in range(3):  # a short stage may be over before it is seen
         run_id = start_run(scene.system)
         if wait_for(f"{stage} of a run", met_or_over, _RUN_SECONDS, every=0.02) == "met":
