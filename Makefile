@@ -151,6 +151,10 @@ bench-batch: $(SETUP_STAMP) ## Batch layer: security runs over 1, 5 and 10 milli
 chaos: $(SETUP_STAMP) ## Faults against a whole stack under load: missing, double, time to recover
 	@$(BIN)/python benchmarks/chaos.py
 
+.PHONY: drill
+drill: $(SETUP_STAMP) ## Bring every alert about and follow the runbook (ALERTS=ServiceDown: one)
+	@$(BIN)/python benchmarks/drill.py
+
 .PHONY: soak
 soak: $(SETUP_STAMP) ## An hour (HOURS=8: longer) of load: does memory or do file handles grow?
 	@$(BIN)/python benchmarks/soak.py

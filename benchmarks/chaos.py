@@ -21,7 +21,6 @@ promise was broken.
 """
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -33,10 +32,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from chaos_faults import DISK_BYTES, Fault, NotHereError, Scene, faults, finish_run
+from chaos_faults import Fault, NotHereError, Scene, faults, finish_run
 from chaos_table import HEADER, Outcome, figures
 from cut_network import Wire
 from docs_section import write_section
+from own_disk import in_own_namespace, mounted
 from running_system import PORTS, Client, Load, System
 
 from local_stack.layout import repository_root
@@ -50,7 +50,6 @@ OLD_REVISION = os.environ.get("OLD_REVISION", "ebffe018728eca39560bb94cbc6b0f191
 """A version whose detection scores otherwise, and whose store has another layout."""
 BEHIND_SECONDS = 2
 RECOVERY_SECONDS = 300
-_NAMESPACE = "STREAMGUARD_CHAOS_NAMESPACE"
 _BEGAN = time.monotonic()
 
 
@@ -60,7 +59,7 @@ def main() -> int:
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory(prefix="chaos-") as name, ExitStack() as stack:
         folder = Path(name) / "stack"
-        small_disk = _mount(folder / "speed", stack)
+        small_disk = mounted(folder / "speed", stack)
         system = stack.enter_context(System(folder, {"BATCH_SCHEDULE_MINUTES": "0"}))
         wires = _wires(system, stack)
         first = chosen[0].name
@@ -129,18 +128,6 @@ def _old_version_up(system: System, checkout: Path, stack: ExitStack) -> str:
 def _upgrade(scene: Scene) -> None:
     scene.system.stack.down()
     scene.system.up()
-
-
-def _mount(store: Path, stack: ExitStack) -> bool:
-    """Give the speed layer's folder a file system of its own, if this process may."""
-    store.mkdir(parents=True)
-    if not os.environ.get(_NAMESPACE):
-        return False
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", str(store)]
-    if subprocess.run(mount, check=False).returncode:
-        return False
-    stack.callback(subprocess.run, ["umount", "--lazy", str(store)], check=False)
-    return True
 
 
 def _wires(system: System, stack: ExitStack) -> dict[str, Wire]:
@@ -243,18 +230,7 @@ def _report(outcomes: Sequence[Outcome], end: End) -> int:
     return int(end.broken or not all(outcome.kept for outcome in outcomes))
 
 
-def _in_own_namespace() -> None:
-    """Start again where a file system may be mounted, if the machine allows that."""
-    unshare = shutil.which("unshare")
-    own = [unshare or "", "--user", "--map-root-user", "--mount"]
-    if unshare is None or subprocess.run([*own, "true"], check=False).returncode:
-        return
-    env = {**os.environ, _NAMESPACE: "1"}
-    os.execve(unshare, [*own, sys.executable, *sys.argv], env)  # noqa: S606 - this very program
-
-
 if __name__ == "__main__":
-    if not os.environ.get(_NAMESPACE):
-        _in_own_namespace()
+    in_own_namespace()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the stack is stopped on the way out
     sys.exit(main())

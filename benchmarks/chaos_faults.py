@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 from confluent_kafka import Producer
 from cut_network import Wire
+from own_disk import roomy, shrunk
 from running_system import Load, System
 
 from contracts.topics import SECURITY_EVENTS
@@ -28,8 +29,6 @@ STAGES = ("ingestion", "detection", "models", "publication")
 PAUSE_SECONDS = 10.0
 BURST_SECONDS = 10.0
 BURST = 10
-DISK_BYTES = 8_000_000_000
-"""Of the file system below the speed layer: a limit, memory is taken only for what is stored."""
 SLOW_MICROSECONDS = 50_000
 _ENDED = {"COMPLETED", "FAILED", "CANCELLED"}
 _RUN_SECONDS = 900
@@ -188,21 +187,10 @@ def _fill_disk(scene: Scene) -> None:
     """Leave the speed layer's file system no room, then all of it again."""
     if not scene.small_disk:
         raise NotHereError("no file system of one's own (unshare)")
-    wait_for("a disk without room", lambda: _shrunk(scene.store), 10)
+    wait_for("a disk without room", lambda: shrunk(scene.store), 10)
     time.sleep(PAUSE_SECONDS)
-    if not _resized(scene.store, DISK_BYTES):
+    if not roomy(scene.store):
         raise RuntimeError("the disk cannot be given its room back")
-
-
-def _shrunk(store: Path) -> bool:
-    """Make the file system as small as what it holds; False if it has just grown past that."""
-    room = os.statvfs(store)
-    return _resized(store, (room.f_blocks - room.f_bfree) * room.f_frsize)
-
-
-def _resized(store: Path, size_bytes: int) -> bool:
-    command = ["mount", "-o", f"remount,size={size_bytes}", str(store)]
-    return subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
 def _slow_disk(scene: Scene) -> None:

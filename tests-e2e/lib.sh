@@ -13,10 +13,21 @@ PYTHON="${PYTHON:-.venv/bin/python}"
 passed=0
 failed=0
 
-get() { curl -sS --max-time 60 "$@"; }
-status() { curl -sS --max-time 60 -o /dev/null -w '%{http_code}' "$@"; }
+# Where services ask for a key of each other (SERVICE_KEY), calls of the speed and batch layers carry it.
+service_key=${SERVICE_KEY:-}
+if [ -z "$service_key" ] && [ -n "${SERVICE_KEY_FILE:-}" ]; then service_key=$(cat "$SERVICE_KEY_FILE"); fi
+keyed() { # SECONDS CURL-ARGUMENTS...
+    local seconds=$1 key=()
+    shift
+    case " $*" in
+    *" $SPEED/"* | *" $BATCH/"*) if [ -n "$service_key" ]; then key=(-H "Authorization: Bearer $service_key"); fi ;;
+    esac
+    curl -sS --max-time "$seconds" ${key[@]+"${key[@]}"} "$@"
+}
+get() { keyed 60 "$@"; }
+status() { keyed 60 -o /dev/null -w '%{http_code}' "$@"; }
 post() { # URL JSON
-    curl -sS --max-time 120 -H 'content-type: application/json' -d "$2" "$1"
+    keyed 120 -H 'content-type: application/json' -d "$2" "$1"
 }
 
 # json EXPRESSION: evaluate a Python expression over `d`, the JSON on standard input.

@@ -7,7 +7,11 @@
 set -u
 cd "$(dirname "$0")/.." || exit 2
 # shellcheck disable=SC1091
-if [ -f .env ]; then . ./.env; fi
+if [ -f .env ]; then
+    set -a # as in the services' own environment
+    . ./.env
+    set +a
+fi
 # shellcheck source=tests-e2e/lib.sh
 . tests-e2e/lib.sh
 

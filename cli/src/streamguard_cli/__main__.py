@@ -10,6 +10,7 @@ from streamguard_cli import (
     alerts,
     ask,
     completion,
+    dead_letters,
     doctor,
     events,
     ingest,
@@ -21,7 +22,19 @@ from streamguard_cli import (
 from streamguard_cli.errors import CommandError
 from streamguard_cli.output import say
 
-VERBS = (events, alerts, users, runs, state, ask, ingest, rules, doctor, completion)
+VERBS = (
+    events,
+    alerts,
+    users,
+    runs,
+    state,
+    ask,
+    ingest,
+    dead_letters,
+    rules,
+    doctor,
+    completion,
+)
 
 
 def build_parser() -> argparse.ArgumentParser:

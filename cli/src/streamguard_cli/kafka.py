@@ -1,9 +1,20 @@
-"""The only module that knows confluent-kafka: an idempotent producer to one topic."""
+"""The only module that knows confluent-kafka: an idempotent producer, and a topic's last records."""
 
 import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
 
 from contracts import traces
 from contracts.kafka_access import kafka_access
@@ -56,13 +67,7 @@ class EventSink:
         Raises:
             DeliveryError: If the broker does not answer, or has no such topic.
         """
-        try:
-            known = self._producer.list_topics(self._topic, timeout=BROKER_PATIENCE_SECONDS)
-        except KafkaException as error:
-            raise DeliveryError(f"no answer from {self._broker}: {error.args[0].str()}") from error
-        found = known.topics[self._topic]
-        if found.error is not None or not found.partitions:
-            raise DeliveryError(f"{self._broker} has no topic {self._topic}")
+        _partitions(self._producer, self._broker, self._topic)
 
     def send(self, key: str, value: str) -> None:
         """Hand a value over; waits while too many are on their way."""
@@ -95,3 +100,96 @@ class EventSink:
             return
         self.failed += 1
         self.reason = self.reason or error.str()
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record of a topic.
+
+    Attributes:
+        timestamp: When the broker or the producer wrote it, Unix ms.
+        headers: The last value of each name.
+    """
+
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: dict[str, str]
+
+
+def newest(broker: str, topics: Sequence[str], limit: int) -> list[Record]:
+    """Return the last records of some topics, newest first; takes part in no group.
+
+    Raises:
+        DeliveryError: If the broker does not answer, or lacks a topic.
+    """
+    config = {
+        "bootstrap.servers": broker,
+        **kafka_access().librdkafka(),
+        "client.id": "streamguard",
+        "group.id": "streamguard",  # asked for, though nothing is committed
+        "enable.auto.commit": False,
+        "log_level": 2,
+    }
+    with closing(Consumer(config, logger=_silent)) as consumer:
+        try:
+            records = [each for topic in topics for each in _last(consumer, broker, topic, limit)]
+        except KafkaException as error:
+            raise _no_answer(broker, error) from error
+    records.sort(key=lambda record: record.timestamp, reverse=True)
+    return records[:limit]
+
+
+def _last(consumer: Consumer, broker: str, topic: str, limit: int) -> Iterator[Record]:
+    """Yield at least the last ``limit`` records of each partition, of what there is."""
+    waiting: dict[int, int] = {}
+    starts = []
+    for number in _partitions(consumer, broker, topic):
+        place = TopicPartition(topic, number)
+        low, high = consumer.get_watermark_offsets(place, timeout=BROKER_PATIENCE_SECONDS)
+        if high > low:
+            waiting[number] = high
+            starts.append(TopicPartition(topic, number, max(low, high - limit)))
+    consumer.assign(starts)
+    deadline = time.monotonic() + BROKER_PATIENCE_SECONDS
+    while waiting:
+        for message in consumer.consume(limit, _POLL_SECONDS):
+            if message.error() is not None:
+                raise KafkaException(message.error())
+            deadline = time.monotonic() + BROKER_PATIENCE_SECONDS
+            yield _record(message)
+        # Not by counting: offsets of transactions' marks have no record.
+        for place in consumer.position([TopicPartition(topic, number) for number in waiting]):
+            if place.offset >= waiting[place.partition]:
+                del waiting[place.partition]
+        if waiting and time.monotonic() > deadline:
+            raise DeliveryError(f"{broker} stopped answering for {topic}")
+
+
+def _record(message: Message) -> Record:
+    headers = {
+        name: value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+        for name, value in dict(message.headers() or ()).items()
+    }
+    _, timestamp = message.timestamp()
+    return Record(timestamp, message.key(), message.value(), headers)
+
+
+def _partitions(client: Producer | Consumer, broker: str, topic: str) -> list[int]:
+    """Return a topic's partitions.
+
+    Raises:
+        DeliveryError: If the broker does not answer, or has no such topic.
+    """
+    try:
+        known = client.list_topics(topic, timeout=BROKER_PATIENCE_SECONDS)
+    except KafkaException as error:
+        raise _no_answer(broker, error) from error
+    found = known.topics[topic]
+    if found.error is not None or not found.partitions:
+        raise DeliveryError(f"{broker} has no topic {topic}")
+    return sorted(found.partitions)
+
+
+def _no_answer(broker: str, error: KafkaException) -> DeliveryError:
+    return DeliveryError(f"no answer from {broker}: {error.args[0].str()}")

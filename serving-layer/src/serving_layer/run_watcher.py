@@ -104,9 +104,12 @@ class RunWatcher:
 
     async def _exchange(self, run_id: str | None) -> None:
         batch = await asyncio.to_thread(self._load, run_id)
-        loaded = self._views.loaded
-        parts = await asyncio.to_thread(loaded.realtime.parts_above, batch.seam) if loaded else {}
-        self._views.publish(batch, parts)
+        async with self._views.rearranging:  # no large index may come that was not cut
+            loaded = self._views.loaded
+            parts = (
+                await asyncio.to_thread(loaded.realtime.parts_above, batch.seam) if loaded else None
+            )
+            self._views.publish(batch, parts)
         self.loaded_at = time.time()
         named = {} if run_id is None else {"run_id": run_id}
         logger.info("serving run %s, %d events", run_id, batch.rows, extra=named)

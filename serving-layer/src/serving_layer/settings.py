@@ -47,7 +47,9 @@ class Settings(BaseSettings):
     )
     lake_dir: Path = Field(Path(".stack/lake"), description="The lake, read only.")
     data_dir: Path = Field(
-        Path(".stack/serving"), description="Own files: analyses, cases, copies of event files."
+        Path(".stack/serving"),
+        description="Own files: analyses, cases, copies of event files; and, without names, the "
+        "indexes: on a disk, not in memory (tmpfs).",
     )
     batch_url: str = Field("http://127.0.0.1:8080", description="Control API of the batch layer.")
     assistant_url: str = Field("http://127.0.0.1:8002", description="The assistant.")

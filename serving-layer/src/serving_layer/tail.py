@@ -313,10 +313,11 @@ class Tail:
         """Merge large tiers in a thread: they would hold up requests on the event loop."""
         while True:
             await asyncio.sleep(self._interval)
-            loaded = self._views.loaded
-            group = mergeable(loaded.realtime.indexes) if loaded else []
-            if group:
-                self._views.merge(group, await asyncio.to_thread(self._merged, group))
+            async with self._views.rearranging:
+                loaded = self._views.loaded
+                group = mergeable(loaded.realtime.indexes) if loaded else []
+                if group:
+                    self._views.merge(group, await asyncio.to_thread(self._merged, group))
 
     def _merged(self, group: list[EventIndex]) -> EventIndex:
         """Return one index of many, in a file; in memory while the disk does not take it."""

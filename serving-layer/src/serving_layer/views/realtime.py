@@ -20,8 +20,20 @@ INLINE_MERGE_ROWS = 8_192
 """Larger merges are left to a thread: they would hold up requests by milliseconds."""
 
 
-Parts = Mapping[int, tuple[EventIndex, EventIndex | None]]
-"""By identity of an index: the index, and the part of it at or above a seam, None for nothing."""
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a view keeps above a seam, made ahead of the exchange.
+
+    Attributes:
+        indexes: By identity of an index: the index, and the part of it at or above the seam, None
+            for nothing.
+        alerts: The alerts at or above the seam.
+        ends: Up to which offset of each partition they were held then.
+    """
+
+    indexes: Mapping[int, tuple[EventIndex, EventIndex | None]]
+    alerts: AlertList
+    ends: Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +137,7 @@ class RealtimeView:
         return replace(self, indexes=indexes, coverage=coverage, alerts=alerts)
 
     def parts_above(self, seam: Mapping[int, int]) -> Parts:
-        """Return what ``above`` keeps of each index: ahead of time, because it takes long."""
+        """Return what ``above`` keeps: ahead of time and in a thread, because it takes long."""
         parts: dict[int, tuple[EventIndex, EventIndex | None]] = {}
         for index in self.indexes:
             part = _part(index, seam)
@@ -133,7 +145,8 @@ class RealtimeView:
                 for stream in part.streams.tolist():
                     part.offsets(stream)  # the consistency proof asks for them at the exchange
             parts[id(index)] = (index, part)
-        return parts
+        ends = {stream: held.next_offset for stream, held in self.coverage.items()}
+        return Parts(parts, self.alerts.above(seam), ends)
 
     def above(self, seam: Mapping[int, int], parts: Parts | None = None) -> "RealtimeView":
         """Return a view that begins at a new seam.
@@ -161,10 +174,16 @@ class RealtimeView:
             self._without(restarted & set(self.coverage)),
             coverage=coverage,
         )
+        # What a partition that starts anew has to lose was not known ahead of time.
+        alerts = (
+            _alerts(parts, kept.alerts, firsts)
+            if parts is not None and not restarted
+            else kept.alerts.above(firsts)
+        )
         return replace(
             kept,
-            indexes=_above(kept.indexes, firsts, parts or {}),
-            alerts=kept.alerts.above(firsts),
+            indexes=_above(kept.indexes, firsts, parts.indexes if parts else {}),
+            alerts=alerts,
             rendered=RenderedRows(),
         )
 
@@ -187,8 +206,20 @@ class RealtimeView:
         )
 
 
+def _alerts(parts: Parts, held: AlertList, firsts: Mapping[int, int]) -> AlertList:
+    """Return the alerts that were cut ahead of time, and those that came since."""
+    came = (
+        each.record
+        for stream in held.streams
+        for each in held.raised(stream, max(parts.ends.get(stream, 0), firsts.get(stream, 0)))
+    )
+    return parts.alerts.extended(came)
+
+
 def _above(
-    indexes: Sequence[EventIndex], firsts: Mapping[int, int], parts: Parts | None = None
+    indexes: Sequence[EventIndex],
+    firsts: Mapping[int, int],
+    parts: Mapping[int, tuple[EventIndex, EventIndex | None]] | None = None,
 ) -> tuple[EventIndex, ...]:
     kept = []
     for index in indexes:

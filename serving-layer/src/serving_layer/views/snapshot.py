@@ -1,5 +1,6 @@
 """The pair of views that a request sees, and the one place where it is exchanged."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -35,6 +36,8 @@ class Views:
         """Whether both views were loaded once; later failures make answers incomplete instead."""
         self.listeners: list[Callable[[Snapshot, Snapshot], None]] = []
         """Called with the old and the new snapshot after each exchange."""
+        self.rearranging = asyncio.Lock()
+        """Held while a thread makes large indexes out of others, to be exchanged for them."""
         self._snapshot: Snapshot | None = None
         self._waiting_for = "the batch view has not been loaded yet"
         self._incomplete_reason: str | None = "the realtime view has not been loaded yet"
