@@ -1,10 +1,12 @@
 """Single values from Arrow's buffers are those that Arrow gives."""
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serving_layer.views.columns import distinct
 from serving_layer.views.stored import STORED_SCHEMA
 from serving_layer.views.values import reader
 
@@ -51,3 +53,8 @@ def test_a_slice_of_a_file_is_read_like_memory(tmp_path):
 def test_every_column_that_pages_read_is_of_a_known_kind():
     kinds = {STORED_SCHEMA.field(name).type for name in ("event_id", "raw", "reasons")}
     assert kinds <= VALUES.keys()
+
+
+@given(st.lists(st.integers(-5, 5)))
+def test_distinct_values_ascend(values):
+    assert distinct(np.array(values, np.int64)).tolist() == sorted(set(values))

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from contracts.views import Manifest, PartitionSeam
 from serving_layer.views.alert_list import AlertList
+from serving_layer.views.columns import distinct
 from serving_layer.views.index import EventIndex
 from serving_layer.views.query import EventFilter
 from serving_layer.views.streams import stream_code
@@ -124,5 +125,5 @@ def held_by_stream(indexes: Sequence[EventIndex]) -> dict[int, Held]:
         offsets = np.concatenate(
             [index.columns.negative_offset[index.columns.stream == stream] for index in indexes]
         )
-        held[stream] = Held(len(offsets), len(np.unique(offsets)))
+        held[stream] = Held(len(offsets), len(distinct(offsets)))
     return held

@@ -99,6 +99,18 @@ def columns_of(
     )
 
 
+def distinct(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the distinct values, ascending.
+
+    Not ``numpy.unique``: since numpy 2.3 it puts integers into a hash table, which takes seconds for
+    millions that differ, and lets no other thread run meanwhile (measured: 0.8 s at a stretch).
+    """
+    ordered = np.sort(values)
+    is_first = np.ones(len(ordered), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
+    return ordered[is_first]
+
+
 def _hashes(ids: pa.ChunkedArray) -> npt.NDArray[np.int64]:
     """Return the hash of every id, some at a time: other threads get their turn in between."""
     parts = (

@@ -10,7 +10,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from contracts.views import HIGH_THREAT_SCORE
-from serving_layer.views.columns import Columns, Mask, Positions, columns_of, merged_columns
+from serving_layer.views.columns import (
+    Columns,
+    Mask,
+    Positions,
+    columns_of,
+    distinct,
+    merged_columns,
+)
 from serving_layer.views.interning import Interners
 from serving_layer.views.keys import Key
 from serving_layer.views.pieces import Piece, joined
@@ -288,7 +295,7 @@ class EventIndex:
     @cached_property
     def streams(self) -> npt.NDArray[np.int32]:
         """Stream codes that occur, ascending."""
-        return np.unique(self.columns.stream)
+        return distinct(self.columns.stream)
 
 
 class _Postings:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from serving_layer.views.columns import distinct
 from serving_layer.views.scratch import Scratch
 from serving_layer.views.values import Reader, reader
 
@@ -61,7 +62,7 @@ class Piece:
     def used(self, rows: npt.NDArray[np.int64]) -> tuple["Piece", npt.NDArray[np.int64]]:
         """Return a piece without the batches that hold none of ``rows``, and the rows in it."""
         at = np.searchsorted(self.starts, rows, side="right") - 1
-        kept = np.unique(at)
+        kept = distinct(at)
         if len(kept) == len(self.batches):
             return self, rows
         piece = Piece([self.batches[i] for i in kept], [self.in_memory[i] for i in kept])
