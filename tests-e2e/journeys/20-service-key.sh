@@ -17,7 +17,5 @@ done
 if [ -n "$service_key" ]; then
     check "a wrong key" 401 "$(bare -H "Authorization: Bearer not-$service_key" "$BATCH/batch/list")"
     check "what is asked for" UNAUTHORIZED "$(curl -sS --max-time 60 "$BATCH/batch/list" | json 'd["error"]')"
-    check "the assistant asks the batch layer with it" True \
-        "$(post "$ASSISTANT/query" '{"question": "Is user manager anomalous?"}' | json 'd["batch_anomaly"] is not None')"
 fi
 eventually 60 "services that know the key answer whole" "(0, 0, True)" consistency
