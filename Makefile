@@ -152,7 +152,7 @@ chaos: $(SETUP_STAMP) ## Faults against a whole stack under load: missing, doubl
 	@$(BIN)/python benchmarks/chaos.py
 
 .PHONY: drill
-drill: $(SETUP_STAMP) ## Bring every alert about and follow the runbook (ALERTS=ServiceDown: one)
+drill: $(SETUP_STAMP) ## Bring alerts about and follow the runbook (ALERTS=ServiceDown: one)
 	@$(BIN)/python benchmarks/drill.py
 
 .PHONY: soak

@@ -23,6 +23,7 @@ from streamguard_cli.errors import DeliveryError
 BROKER_PATIENCE_SECONDS = 30.0
 DELIVERY_PATIENCE_SECONDS = 120.0
 _POLL_SECONDS = 0.1
+_AT_ONCE = 1_000
 
 _silent = logging.getLogger("streamguard_cli.librdkafka")
 _silent.addHandler(logging.NullHandler())
@@ -153,7 +154,7 @@ def _last(consumer: Consumer, broker: str, topic: str, limit: int) -> Iterator[R
     consumer.assign(starts)
     deadline = time.monotonic() + BROKER_PATIENCE_SECONDS
     while waiting:
-        for message in consumer.consume(limit, _POLL_SECONDS):
+        for message in consumer.consume(min(limit, _AT_ONCE), _POLL_SECONDS):
             if message.error() is not None:
                 raise KafkaException(message.error())
             deadline = time.monotonic() + BROKER_PATIENCE_SECONDS

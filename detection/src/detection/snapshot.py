@@ -143,19 +143,21 @@ def _unsealed(version: str, data: bytes) -> memoryview:
 
 
 def _write_arrays(sink: io.BytesIO, scorer: str, rules: str, arrays: Iterable[Named]) -> None:
-    """Write the arrays as a stream: small ones together, as a batch costs half a millisecond."""
+    """Write the arrays as a stream: small ones together, as a batch has a price of its own."""
     schema = _SCHEMA.with_metadata({"scorer": scorer, "rules": rules})
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     with pa.ipc.new_stream(sink, schema, options=options) as writer:
         small: list[Named] = []
+        size = 0
         for name, array in arrays:
             if array.nbytes >= _LARGE_BYTES:
                 writer.write_batch(_batch([(name, array)], _one_cell(array), schema))
                 continue
             small.append((name, array))
-            if sum(each.nbytes for _, each in small) >= _LARGE_BYTES:
+            size += array.nbytes
+            if size >= _LARGE_BYTES:
                 writer.write_batch(_batch(small, _cells(small), schema))
-                small = []
+                small, size = [], 0
         if small:
             writer.write_batch(_batch(small, _cells(small), schema))
 

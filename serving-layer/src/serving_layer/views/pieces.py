@@ -38,12 +38,11 @@ class Piece:
     def gather(self, rows: npt.NDArray[np.int64], names: Sequence[str]) -> list[tuple[Any, ...]]:
         """Return named values of many rows, in the order of ``rows``."""
         at = np.searchsorted(self.starts, rows, side="right") - 1
-        inside = (rows - self.starts[at]).tolist()
-        wanted = tuple(names)
-        readers = {number: self._read(number, wanted) for number in set(at.tolist())}
+        inside, numbers, wanted = (rows - self.starts[at]).tolist(), at.tolist(), tuple(names)
+        readers = {number: self._read(number, wanted) for number in set(numbers)}
         return [
             tuple(read(position) for read in readers[number])
-            for number, position in zip(at.tolist(), inside, strict=True)
+            for number, position in zip(numbers, inside, strict=True)
         ]
 
     def _read(self, number: int, names: tuple[str, ...]) -> tuple[Reader, ...]:

@@ -1,7 +1,7 @@
 """Single values of Arrow arrays, straight from their buffers.
 
 A page of scattered rows takes a few values of each of many record batches. There Arrow's own
-``take`` costs a hundred times the values, which are one slice of bytes each. Layout of the
+``take`` costs many times the values, which are one slice of bytes each. Layout of the
 buffers: https://arrow.apache.org/docs/format/Columnar.html#physical-memory-layout
 """
 
@@ -15,7 +15,7 @@ Reader = Callable[[int], Any]
 
 
 def reader(array: pa.Array) -> Reader:
-    """Return what reads single values of an array, which must outlive nothing: it is held.
+    """Return what reads single values of an array, which it keeps alive.
 
     Strings, bytes, lists of them, and lists of a fixed number of floats are read from the buffers,
     everything else by Arrow.
